@@ -1,0 +1,164 @@
+//! What a caller is told about a lease.
+
+use serde::Serialize;
+
+use crate::access;
+use crate::ids::{InstanceId, LeaseId, Token};
+use crate::policy::Policy;
+use crate::shard::{LeaseRef, Shard, Standing, Terms, Transition};
+use crate::time::Timestamp;
+
+/// How long a boot is assumed to take, in seconds, for a waiter's estimate.
+const BOOT_ESTIMATE_SECONDS: u64 = 60;
+
+/// What a request needs next: another write, or it is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Carry this out on the lease's shard, then look again.
+    Try(Transition),
+    /// The lease as it is.
+    Lease(Lease),
+    /// It is over and nothing is left to say.
+    Ended,
+    /// It cannot be done.
+    Refuse(Refusal),
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The lease belongs to another caller.
+    Foreign,
+    /// There is no such lease, or not any more.
+    NotThere,
+    /// The id names an earlier grant; the present one has another epoch.
+    OtherEpoch,
+    /// The lease has lived as long as a lease may.
+    PastHardEnd,
+    /// Nothing is free and the request does not wait.
+    NothingFree,
+    /// As many wait as may.
+    QueueFull,
+    /// The pool is not set up yet.
+    NoPool,
+}
+
+/// The state of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseState {
+    /// It waits for an instance.
+    Pending,
+    /// The instance is the holder's.
+    Active,
+    /// The instance leaves by `deadline`, or has left.
+    Interrupted,
+    /// It is over.
+    Ended,
+}
+
+/// A lease, as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lease {
+    /// Names the lease in every later call; it becomes longer when the lease is granted.
+    pub lease_id: String,
+    /// What it is.
+    pub state: LeaseState,
+    /// The instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<InstanceId>,
+    /// Where its service answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The fencing token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// What the instance wants to see; a renewal brings a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_token: Option<String>,
+    /// When it ends without renewal, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// The same as a duration, for callers whose clock is not ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_seconds: Option<u64>,
+    /// Place in the queue, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// When an instance is expected, absent when nothing can be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<u64>,
+    /// When an interrupted instance goes away, RFC 3339; absent when it is already gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+}
+
+impl Lease {
+    fn empty(lease_id: &LeaseId, state: LeaseState) -> Self {
+        Self {
+            lease_id: lease_id.to_string(),
+            state,
+            instance_id: None,
+            endpoint: None,
+            epoch: None,
+            access_token: None,
+            expires_at: None,
+            expires_in_seconds: None,
+            position: None,
+            eta_seconds: None,
+            deadline: None,
+        }
+    }
+}
+
+/// The lease or wait of `token` in words; `None` when there is nothing that a caller could use or wait for.
+#[must_use]
+pub fn lease(shard: &Shard, token: &Token, policy: &Policy, now: Timestamp) -> Option<Lease> {
+    match shard.standing(token, now) {
+        Standing::Waiting { ahead, .. } => Some(pending(shard, token, ahead, now)),
+        Standing::Active { lease, terms } => Some(active(shard, &lease, &terms, policy, now)),
+        Standing::Interrupted { lease, terms, deadline } => {
+            let mut answer = active(shard, &lease, &terms, policy, now);
+            answer.state = LeaseState::Interrupted;
+            answer.deadline = deadline.map(|deadline| deadline.to_string());
+            Some(answer)
+        }
+        _ => None,
+    }
+}
+
+fn pending(shard: &Shard, token: &Token, ahead: usize, now: Timestamp) -> Lease {
+    let id = LeaseId { shard: shard.number, token: token.clone(), grant: None };
+    Lease {
+        position: Some(ahead as u64 + 1),
+        eta_seconds: eta_seconds(shard, ahead, now),
+        ..Lease::empty(&id, LeaseState::Pending)
+    }
+}
+
+fn active(shard: &Shard, lease: &LeaseRef, terms: &Terms, policy: &Policy, now: Timestamp) -> Lease {
+    let member = shard.members.get(&lease.instance);
+    let address = member.map(|member| member.address.as_str()).filter(|address| !address.is_empty());
+    Lease {
+        instance_id: Some(lease.instance.clone()),
+        endpoint: address.map(|address| format!("http://{address}:{}", policy.health_port)),
+        epoch: Some(lease.epoch),
+        access_token: member.and_then(|member| access::token(&member.key, &lease.instance, lease.epoch, terms.until)),
+        expires_at: Some(terms.until.to_string()),
+        expires_in_seconds: Some(terms.until.seconds_since(now)),
+        ..Lease::empty(&shard.lease_id(lease), LeaseState::Active)
+    }
+}
+
+/// When the waiter with `ahead` others before it can expect an instance: the moments at which boots should be done and
+/// leases end, in order.
+fn eta_seconds(shard: &Shard, ahead: usize, now: Timestamp) -> Option<u64> {
+    let booted = |since: Timestamp| (since + BOOT_ESTIMATE_SECONDS).seconds_since(now);
+    let boots =
+        shard.booting.keys().filter_map(|instance| shard.members.get(instance)).map(|member| booted(member.since));
+    let intents = shard.intents.values().flat_map(|intent| (0..intent.count).map(move |_| booted(intent.since)));
+    let leases = shard.lease_terms.values().map(|terms| terms.until.seconds_since(now));
+    let mut moments: Vec<u64> = boots.chain(intents).chain(leases).collect();
+    moments.sort_unstable();
+    moments.get(ahead).map(|seconds| (*seconds).max(1))
+}

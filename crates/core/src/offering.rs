@@ -1,0 +1,169 @@
+//! Offerings: what EC2 sells (type, subnet, market), which of them failed lately, and for how long they are left alone.
+
+use crate::control::{Control, CoolDown};
+use crate::policy::Policy;
+use crate::shard::{Launch, Market};
+use crate::time::Timestamp;
+
+/// The longest an offering cools down, in seconds: one hour.
+const COOLDOWN_MAX_SECONDS: u64 = 3_600;
+
+/// What EC2 answered to a launch, in the words of this pool. The codes behind it are the fleet crate's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchFailure {
+    /// EC2's error code.
+    pub code: String,
+    /// EC2's message.
+    pub message: String,
+    /// What it means.
+    pub meaning: Meaning,
+    /// The offering it is about, if it names one: type and subnet.
+    pub offering: Option<(String, String)>,
+}
+
+/// What an error of EC2 means for the pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning {
+    /// This offering has nothing to sell now; others may.
+    NoCapacity,
+    /// The account may not have more of this; other markets may.
+    Quota,
+    /// We may not do this: no retry helps, a person must.
+    NotAllowed,
+    /// Too many requests; later.
+    Throttled,
+    /// The token was used with other parameters or its instances are terminated: this launch is over.
+    TokenSpent,
+    /// The instance is not (yet) known to EC2; this says nothing about its end.
+    Unknown,
+    /// The request itself is wrong: a template or parameter that EC2 refuses.
+    Invalid,
+    /// The instance is in a state that this call cannot be made in.
+    WrongState,
+    /// EC2 or the way to it failed; the effect may have happened.
+    Unclear,
+}
+
+/// An offering's name, as `status` shows it.
+#[must_use]
+pub fn name(instance_type: &str, subnet: &str, market: Market) -> String {
+    let market = match market {
+        Market::Spot => "spot",
+        Market::OnDemand => "on-demand",
+    };
+    format!("{instance_type}/{subnet}/{market}")
+}
+
+/// The offerings of a market that may be tried now: the types and subnets left when cooling ones are taken out. A type
+/// stays while one of its subnets does, since a fleet tries every pair.
+#[must_use]
+pub fn open_offerings(
+    policy: &Policy,
+    subnets: &[String],
+    control: &Control,
+    market: Market,
+    now: Timestamp,
+) -> (Vec<String>, Vec<String>) {
+    let cools = |instance_type: &str, subnet: &str| {
+        control.offerings.get(&name(instance_type, subnet, market)).is_some_and(|cooling| cooling.until > now)
+    };
+    let types: Vec<String> =
+        policy.instance_types.iter().filter(|t| subnets.iter().any(|s| !cools(t, s))).cloned().collect();
+    let subnets = subnets.iter().filter(|s| types.iter().any(|t| !cools(t, s))).cloned().collect();
+    (types, subnets)
+}
+
+/// Remembers the outcome of a launch: failed offerings cool down twice as long each time, working ones are forgiven,
+/// and what only a person can mend stops launching for a while.
+pub fn remember(
+    control: &mut Control,
+    launch: &Launch,
+    launched: &[(String, String)],
+    failures: &[LaunchFailure],
+    policy: &Policy,
+    now: Timestamp,
+) {
+    for (instance_type, subnet) in launched {
+        control.offerings.remove(&name(instance_type, subnet, launch.market));
+    }
+    for failure in failures {
+        match failure.meaning {
+            Meaning::NoCapacity | Meaning::Quota => cool(control, launch, failure, policy, now),
+            Meaning::NotAllowed | Meaning::Invalid => {
+                let why = format!("{}: {}", failure.code, failure.message);
+                control.halted = Some(crate::control::Halt { until: now + policy.offering_cooldown_seconds, why });
+            }
+            _ => {}
+        }
+    }
+    control.offerings.retain(|_, cooling| cooling.until + COOLDOWN_MAX_SECONDS > now);
+}
+
+fn cool(control: &mut Control, launch: &Launch, failure: &LaunchFailure, policy: &Policy, now: Timestamp) {
+    let pairs = |t: &String| launch.subnets.iter().map(|s| (t.clone(), s.clone())).collect::<Vec<_>>();
+    let all = || launch.instance_types.iter().flat_map(pairs).collect();
+    let named = failure.offering.clone().map_or_else(all, |offering| vec![offering]);
+    for (instance_type, subnet) in named {
+        let entry = control.offerings.entry(name(&instance_type, &subnet, launch.market)).or_insert(CoolDown {
+            until: now,
+            failures: 0,
+            cause: String::new(),
+        });
+        let factor = 1_u64 << entry.failures.min(16);
+        entry.until = now + (policy.offering_cooldown_seconds * factor).min(COOLDOWN_MAX_SECONDS);
+        entry.failures += 1;
+        entry.cause.clone_from(&failure.code);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch() -> Launch {
+        Launch {
+            template_id: "lt-1".into(),
+            template_version: 1,
+            market: Market::Spot,
+            instance_types: vec!["t3.medium".into(), "t3a.medium".into()],
+            subnets: vec!["subnet-a".into(), "subnet-b".into()],
+        }
+    }
+
+    fn no_capacity(offering: Option<(&str, &str)>) -> LaunchFailure {
+        LaunchFailure {
+            code: "InsufficientInstanceCapacity".into(),
+            message: String::new(),
+            meaning: Meaning::NoCapacity,
+            offering: offering.map(|(t, s)| (t.to_owned(), s.to_owned())),
+        }
+    }
+
+    #[test]
+    fn a_failed_offering_cools_twice_as_long_each_time_and_success_forgives() {
+        let policy = Policy::parse([("POOL_INSTANCE_TYPES", "t3.medium,t3a.medium")]).expect("valid");
+        let subnets = launch().subnets;
+        let mut control = Control::default();
+        let failed = [no_capacity(Some(("t3.medium", "subnet-a")))];
+        remember(&mut control, &launch(), &[], &failed, &policy, Timestamp(1000));
+        assert_eq!(control.offerings["t3.medium/subnet-a/spot"].until, Timestamp(1180));
+        remember(&mut control, &launch(), &[], &failed, &policy, Timestamp(2000));
+        assert_eq!(control.offerings["t3.medium/subnet-a/spot"].until, Timestamp(2360));
+        let (types, _) = open_offerings(&policy, &subnets[..1], &control, Market::Spot, Timestamp(2100));
+        assert_eq!(types, ["t3a.medium"]);
+        let (types, _) = open_offerings(&policy, &subnets[..1], &control, Market::OnDemand, Timestamp(2100));
+        assert_eq!(types.len(), 2, "another market is another offering");
+        remember(&mut control, &launch(), &[("t3.medium".into(), "subnet-a".into())], &[], &policy, Timestamp(2400));
+        assert!(control.offerings.is_empty());
+    }
+
+    #[test]
+    fn an_error_without_an_offering_is_about_all_of_them() {
+        let policy = Policy::parse([("POOL_INSTANCE_TYPES", "t3.medium,t3a.medium")]).expect("valid");
+        let mut control = Control::default();
+        remember(&mut control, &launch(), &[], &[no_capacity(None)], &policy, Timestamp(1000));
+        assert_eq!(control.offerings.len(), 4);
+        let open = open_offerings(&policy, &launch().subnets, &control, Market::Spot, Timestamp(1001));
+        assert_eq!(open, (vec![], vec![]));
+    }
+}

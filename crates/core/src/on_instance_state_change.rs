@@ -1,0 +1,67 @@
+//! What an event of EC2 means. Events are hints: they come late, twice, out of order or not at all, so each is turned
+//! into a transition that holds at any time, and the reconcile of `reap-idle` finds what no event told.
+
+use crate::ids::InstanceId;
+use crate::leaving;
+use crate::shard::{Place, Shard, StopPhase, Transition};
+use crate::time::Timestamp;
+
+/// What is known of an instance, by an event that cannot be taken back or by asking EC2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// It runs, at this address (empty when EC2 did not tell).
+    Running {
+        /// The address callers are given.
+        address: String,
+    },
+    /// It is stopped.
+    Stopped,
+    /// It is shutting down.
+    ShuttingDown,
+    /// It is terminated.
+    Terminated,
+    /// EC2 takes the Spot instance back.
+    SpotWarning {
+        /// When.
+        takes_at: Timestamp,
+    },
+    /// EC2 recommends to replace the Spot instance.
+    Rebalance,
+}
+
+/// The next write after a fact, with the instance's shard as last seen; `None` when nothing is left to do.
+#[must_use]
+pub fn next(shard: &Shard, instance: &InstanceId, fact: &Fact, now: Timestamp) -> Option<Transition> {
+    let member = shard.members.get(instance)?;
+    match fact {
+        Fact::Running { address } if !address.is_empty() && member.address != *address => {
+            Some(Transition::Locate { instance: instance.clone(), address: address.clone() })
+        }
+        Fact::Running { .. } => None,
+        Fact::Stopped => stopped(shard, instance, now),
+        Fact::ShuttingDown => leaving::withdraw(shard, instance, "EC2 shuts it down", now),
+        Fact::Terminated if shard.leaving.contains_key(instance) => gone(shard, instance, now),
+        Fact::Terminated => leaving::withdraw(shard, instance, "EC2 terminated it", now),
+        Fact::SpotWarning { takes_at } => {
+            leaving::withdraw(shard, instance, "EC2 takes the Spot instance back", *takes_at)
+        }
+        Fact::Rebalance => leaving::withdraw(shard, instance, "EC2 recommends to replace it", Timestamp::NEVER),
+    }
+}
+
+fn stopped(shard: &Shard, instance: &InstanceId, now: Timestamp) -> Option<Transition> {
+    match shard.place_of(instance)? {
+        Place::Stopped(stopped) if stopped.phase == StopPhase::Stopping => {
+            Some(Transition::Stopped { instance: instance.clone(), now })
+        }
+        // Nobody here stopped it. A boot may have begun after the answer was given, so only what serves is withdrawn.
+        Place::Stopped(_) | Place::Booting(_) | Place::Moving | Place::Leaving => None,
+        _ => leaving::withdraw(shard, instance, "it was stopped from outside", now),
+    }
+}
+
+/// A terminated instance leaves the count, unless a move of it must be settled first.
+#[must_use]
+pub fn gone(shard: &Shard, instance: &InstanceId, now: Timestamp) -> Option<Transition> {
+    (!shard.transfers.contains_key(instance)).then(|| Transition::Gone { instance: instance.clone(), now })
+}

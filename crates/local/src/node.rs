@@ -1,0 +1,150 @@
+//! One simulated machine: boots, answers the health check, registers and heartbeats, as the software of a real node does.
+//!
+//! Rule: it is a process of its own, so that `kill -9` of it is the death of the machine. It knows the pool only through the HTTP API,
+//! and it ends when its standard input does, which is when the system that started it is gone.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::{Json, Router, routing::get};
+use ec2_sim::Guest;
+use reqwest::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    sync::watch,
+};
+
+use crate::{clock, identity, options::NodeOptions};
+
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+
+/// The answer to a heartbeat.
+#[derive(Debug, Deserialize)]
+struct Orders {
+    epoch_floor: u64,
+    lease: Option<Value>,
+    #[serde(default)]
+    command: Command,
+}
+
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Command {
+    #[default]
+    None,
+    Drain,
+    Register,
+}
+
+/// Runs the machine until its standard input ends. Each line of that is a [`Guest`] in JSON and changes how the machine behaves from
+/// then on.
+pub async fn run(options: NodeOptions) {
+    let (told, guest) = watch::channel(Guest::default());
+    tokio::select! {
+        () = listen_to_owner(told) => {}
+        () = live(options, guest) => {}
+    }
+}
+
+async fn listen_to_owner(told: watch::Sender<Guest>) {
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        match serde_json::from_str(&line) {
+            Ok(guest) => {
+                told.send_replace(guest);
+            }
+            Err(error) => eprintln!("not an order this machine understands: {error}"),
+        }
+    }
+}
+
+/// Never returns: a machine runs until it is ended from outside.
+async fn live(options: NodeOptions, mut guest: watch::Receiver<Guest>) {
+    // The first line arrives at once and may say that this machine never boots; the wait ends when it is told otherwise.
+    let _ = guest.changed().await;
+    tokio::time::sleep(Duration::from_millis(options.boot_ms)).await;
+    let _ = guest.wait_for(|guest| guest.boots).await;
+    serve_health(&options).await;
+
+    let mut node = Node { key: clock::random_hex::<16>(), http: reqwest::Client::new(), options, guest, sessions: 0 };
+    node.register(None).await;
+    loop {
+        tokio::time::sleep(Duration::from_secs(node.options.heartbeat_seconds)).await;
+        let _ = node.guest.wait_for(|guest| guest.heartbeats).await;
+        node.heartbeat().await;
+    }
+}
+
+/// Where the system cannot have the address (only Linux has all of 127.0.0.0/8), the machine lives on without a health check.
+async fn serve_health(options: &NodeOptions) {
+    let address = SocketAddr::new(options.address, options.health_port);
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => return eprintln!("no health check on {address}: {error}"),
+    };
+    let id = options.id.clone();
+    let health = move || async move { Json(json!({"status": "ok", "instance_id": id})) };
+    let path = format!("/{}", options.health_path.trim_start_matches('/'));
+    tokio::spawn(axum::serve(listener, Router::new().route(&path, get(health))).into_future());
+}
+
+struct Node {
+    options: NodeOptions,
+    guest: watch::Receiver<Guest>,
+    http: reqwest::Client,
+    /// Made anew by each boot, as DESIGN says of a node that starts again.
+    key: String,
+    sessions: u32,
+}
+
+impl Node {
+    /// Calls `ready` until the control plane takes it. It may not know the instance yet, as launches are recorded after they happen.
+    async fn register(&mut self, cleaned_epoch: Option<u64>) {
+        let mut body = json!({"boot_id": self.options.boot_id, "key": self.key});
+        if let Some(epoch) = cleaned_epoch {
+            body["cleaned_epoch"] = epoch.into();
+        }
+        loop {
+            match self.post("ready", &body).await {
+                Ok(response) if response.status().is_success() => return,
+                Ok(response) => {
+                    let status = response.status();
+                    let may_pass = status.is_server_error() || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+                    if !may_pass {
+                        eprintln!("cannot register: {status}: {}", response.text().await.unwrap_or_default());
+                    }
+                }
+                Err(error) => eprintln!("cannot register: {error}"),
+            }
+            tokio::time::sleep(RETRY_PERIOD).await;
+        }
+    }
+
+    async fn heartbeat(&mut self) {
+        let (cpu_percent, memory_percent) = if self.sessions > 0 { (40, 50) } else { (3, 20) };
+        let body = json!({"healthy": true, "cpu_percent": cpu_percent, "memory_percent": memory_percent, "sessions": self.sessions});
+        let orders = match self.post("heartbeat", &body).await {
+            Ok(response) if response.status().is_success() => response.json::<Orders>().await,
+            Ok(response) => return eprintln!("heartbeat refused: {}: {}", response.status(), response.text().await.unwrap_or_default()),
+            Err(error) => Err(error),
+        };
+        let orders = match orders {
+            Ok(orders) => orders,
+            Err(error) => return eprintln!("heartbeat without an answer: {error}"),
+        };
+        self.sessions = u32::from(orders.lease.is_some());
+        if orders.command == Command::Register {
+            // Everything below the floor is cleaned away: this machine keeps nothing of a session.
+            self.register(orders.epoch_floor.checked_sub(1)).await;
+        }
+    }
+
+    async fn post(&self, call: &str, body: &Value) -> reqwest::Result<reqwest::Response> {
+        let url = format!("{}/v1/instances/{}/{call}", self.options.api, self.options.id);
+        let authorization = identity::unverified_header(&self.options.id);
+        self.http.post(url).timeout(REQUEST_LIMIT).header("authorization", authorization).json(body).send().await
+    }
+}

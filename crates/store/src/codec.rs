@@ -1,0 +1,319 @@
+//! A shard's item to a [`Shard`] and back.
+//!
+//! Total in both directions: whatever stands in the table becomes a shard or a [`Damage`] that says where it is wrong.
+//! Entries have one-letter names, because every write is billed by the size of the whole item.
+
+use std::collections::{BTreeMap, HashMap};
+use std::str::FromStr;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use pool_core::ids::{InstanceId, LaunchToken, Owner, ShardNo, Token, TransferId};
+use pool_core::shard::{
+    Fate, Intent, Kind, Leaving, Market, Member, Shard, StopPhase, Stopped, Terms, Tombstone, Transfer,
+};
+use pool_core::time::Timestamp;
+
+use crate::names;
+
+/// An item as the SDK has it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// What is wrong with an item.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Damage(pub String);
+
+/// A shard as an item, whole.
+#[must_use]
+pub fn encode(shard: &Shard) -> Item {
+    let attributes = [
+        (names::KEY, text(names::shard_key(shard.number))),
+        (names::EPOCH, number(shard.epoch)),
+        (names::SEQUENCE, number(shard.sequence)),
+        (names::ROOM, number(shard.room)),
+        (names::SHARE, number(shard.share)),
+        (names::LAYOUT, number(shard.layout)),
+        (names::FREE, list(&shard.free, |id| text(id.as_str()))),
+        (names::MEMBERS, map(&shard.members, InstanceId::as_str, member)),
+        (names::LEASES, map(&shard.leases, Token::as_str, |id| text(id.as_str()))),
+        (names::LEASE_EPOCHS, map(&shard.lease_epochs, Token::as_str, number)),
+        (names::LEASE_TERMS, map(&shard.lease_terms, Token::as_str, terms)),
+        (names::QUEUE, list(&shard.queue, |token| text(token.as_str()))),
+        (names::QUEUE_TERMS, map(&shard.queue_terms, Token::as_str, terms)),
+        (names::CLAIMS, map(&shard.claims, Token::as_str, |at| time(*at))),
+        (names::BOOTING, map(&shard.booting, InstanceId::as_str, number)),
+        (names::STOPPED, map(&shard.stopped, InstanceId::as_str, stopped)),
+        (names::RESETTING, map(&shard.resetting, InstanceId::as_str, number)),
+        (names::LEAVING, map(&shard.leaving, InstanceId::as_str, leaving)),
+        (names::INTENTS, map(&shard.intents, LaunchToken::as_str, intent)),
+        (names::TRANSFERS, map(&shard.transfers, InstanceId::as_str, transfer)),
+        (names::TOMBSTONES, map(&shard.tombstones, String::as_str, tombstone)),
+    ];
+    attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The shard that an item says.
+///
+/// # Errors
+/// [`Damage`] when an attribute is missing or is not what this system writes. Attributes it does not know are left aside.
+pub fn decode(item: &Item) -> Result<Shard, Damage> {
+    let item = Entry { at: "the item", attributes: item };
+    Ok(Shard {
+        number: shard_number(&item)?,
+        epoch: item.number(names::EPOCH)?,
+        sequence: item.number(names::SEQUENCE)?,
+        room: item.number(names::ROOM)?,
+        share: item.number(names::SHARE)?,
+        layout: item.number(names::LAYOUT)?,
+        free: item.list(names::FREE, InstanceId::trusted)?,
+        members: item.map_of(names::MEMBERS, InstanceId::trusted, read_member)?,
+        leases: item.map(names::LEASES, Token::trusted, |value| Some(InstanceId::trusted(as_text(value)?)))?,
+        lease_epochs: item.map(names::LEASE_EPOCHS, Token::trusted, as_number)?,
+        lease_terms: item.map_of(names::LEASE_TERMS, Token::trusted, read_terms)?,
+        queue: item.list(names::QUEUE, Token::trusted)?,
+        queue_terms: item.map_of(names::QUEUE_TERMS, Token::trusted, read_terms)?,
+        claims: item.map(names::CLAIMS, Token::trusted, |value| as_number(value).map(Timestamp))?,
+        booting: item.map(names::BOOTING, InstanceId::trusted, as_number)?,
+        stopped: item.map_of(names::STOPPED, InstanceId::trusted, read_stopped)?,
+        resetting: item.map(names::RESETTING, InstanceId::trusted, as_number)?,
+        leaving: item.map_of(names::LEAVING, InstanceId::trusted, read_leaving)?,
+        intents: item.map_of(names::INTENTS, LaunchToken::trusted, read_intent)?,
+        transfers: item.map_of(names::TRANSFERS, InstanceId::trusted, read_transfer)?,
+        tombstones: item.map_of(names::TOMBSTONES, str::to_owned, read_tombstone)?,
+    })
+}
+
+fn shard_number(item: &Entry<'_>) -> Result<ShardNo, Damage> {
+    let key = item.text(names::KEY)?;
+    let number = key.strip_prefix("shard#").and_then(|digits| digits.parse().ok());
+    number.ok_or_else(|| Damage(format!("{key:?} is not the key of a shard")))
+}
+
+pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(crate) fn number(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(crate) fn time(at: Timestamp) -> AttributeValue {
+    number(at.0)
+}
+
+pub(crate) fn entry<const N: usize>(attributes: [(&str, AttributeValue); N]) -> AttributeValue {
+    AttributeValue::M(attributes.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+fn list<T>(values: &[T], write: impl Fn(&T) -> AttributeValue) -> AttributeValue {
+    AttributeValue::L(values.iter().map(write).collect())
+}
+
+fn map<K, V>(
+    values: &BTreeMap<K, V>,
+    name: impl Fn(&K) -> &str,
+    write: impl Fn(&V) -> AttributeValue,
+) -> AttributeValue {
+    AttributeValue::M(values.iter().map(|(key, value)| (name(key).to_owned(), write(value))).collect())
+}
+
+pub(crate) fn terms(terms: &Terms) -> AttributeValue {
+    entry([
+        ("o", text(terms.owner.as_str())),
+        ("x", time(terms.until)),
+        ("h", time(terms.hard_end)),
+        ("t", number(terms.ttl_seconds)),
+    ])
+}
+
+fn read_terms(entry: &Entry<'_>) -> Result<Terms, Damage> {
+    Ok(Terms {
+        owner: Owner::trusted(entry.text("o")?),
+        until: entry.time("x")?,
+        hard_end: entry.time("h")?,
+        ttl_seconds: entry.number("t")?,
+    })
+}
+
+pub(crate) fn member(member: &Member) -> AttributeValue {
+    let Kind { instance_type, zone, market, template_version } = &member.kind;
+    let market = match market {
+        Market::Spot => "spot",
+        Market::OnDemand => "on-demand",
+    };
+    entry([
+        ("a", text(&member.address)),
+        ("k", text(&member.key)),
+        ("b", number(member.boot_id)),
+        ("s", time(member.since)),
+        ("n", number(member.served)),
+        ("w", text(format!("{template_version}/{market}/{zone}/{instance_type}"))),
+    ])
+}
+
+fn read_member(entry: &Entry<'_>) -> Result<Member, Damage> {
+    Ok(Member {
+        address: entry.text("a")?.to_owned(),
+        key: entry.text("k")?.to_owned(),
+        boot_id: entry.number("b")?,
+        since: entry.time("s")?,
+        served: entry.number("n")?,
+        kind: read_kind(entry.text("w")?).ok_or_else(|| entry.wrong("w"))?,
+    })
+}
+
+fn read_kind(text: &str) -> Option<Kind> {
+    let mut parts = text.splitn(4, '/');
+    Some(Kind {
+        template_version: parts.next()?.parse().ok()?,
+        market: match parts.next()? {
+            "spot" => Market::Spot,
+            "on-demand" => Market::OnDemand,
+            _ => return None,
+        },
+        zone: parts.next()?.to_owned(),
+        instance_type: parts.next()?.to_owned(),
+    })
+}
+
+pub(crate) fn leaving(leaving: &Leaving) -> AttributeValue {
+    entry([("y", text(&leaving.why)), ("d", time(leaving.deadline))])
+}
+
+fn read_leaving(entry: &Entry<'_>) -> Result<Leaving, Damage> {
+    Ok(Leaving { why: entry.text("y")?.to_owned(), deadline: entry.time("d")? })
+}
+
+/// A phase as it stands in an entry.
+pub(crate) fn phase(phase: StopPhase) -> AttributeValue {
+    text(match phase {
+        StopPhase::Stopping => "stopping",
+        StopPhase::Stopped => "stopped",
+    })
+}
+
+pub(crate) fn stopped(stopped: &Stopped) -> AttributeValue {
+    entry([("p", phase(stopped.phase)), ("s", time(stopped.since))])
+}
+
+fn read_stopped(entry: &Entry<'_>) -> Result<Stopped, Damage> {
+    let phase = match entry.text("p")? {
+        "stopping" => StopPhase::Stopping,
+        "stopped" => StopPhase::Stopped,
+        _ => return Err(entry.wrong("p")),
+    };
+    Ok(Stopped { phase, since: entry.time("s")? })
+}
+
+/// The launch is JSON in one string: it is only ever read and written whole.
+pub(crate) fn intent(intent: &Intent) -> AttributeValue {
+    let launch = serde_json::to_string(&intent.launch).expect("a launch has text keys and no value that JSON lacks");
+    entry([("n", number(intent.count)), ("l", text(launch)), ("s", time(intent.since))])
+}
+
+fn read_intent(entry: &Entry<'_>) -> Result<Intent, Damage> {
+    let launch = serde_json::from_str(entry.text("l")?).map_err(|_| entry.wrong("l"))?;
+    Ok(Intent { count: entry.number("n")?, launch, since: entry.time("s")? })
+}
+
+pub(crate) fn transfer(transfer: &Transfer) -> AttributeValue {
+    entry([("t", number(transfer.to)), ("x", text(transfer.id.as_str())), ("s", time(transfer.since))])
+}
+
+fn read_transfer(entry: &Entry<'_>) -> Result<Transfer, Damage> {
+    Ok(Transfer { to: entry.number("t")?, id: TransferId::trusted(entry.text("x")?), since: entry.time("s")? })
+}
+
+pub(crate) fn tombstone(tombstone: &Tombstone) -> AttributeValue {
+    let fate = match tombstone.fate {
+        Fate::Taken => "taken",
+        Fate::Cancelled => "cancelled",
+        Fate::Gone => "gone",
+        Fate::Doomed => "doomed",
+    };
+    entry([("w", time(tombstone.written)), ("f", text(fate))])
+}
+
+fn read_tombstone(entry: &Entry<'_>) -> Result<Tombstone, Damage> {
+    let fate = match entry.text("f")? {
+        "taken" => Fate::Taken,
+        "cancelled" => Fate::Cancelled,
+        "gone" => Fate::Gone,
+        "doomed" => Fate::Doomed,
+        _ => return Err(entry.wrong("f")),
+    };
+    Ok(Tombstone { written: entry.time("w")?, fate })
+}
+
+/// Some attributes, and where they stand, for the message when one is wrong.
+pub(crate) struct Entry<'a> {
+    /// Where.
+    pub(crate) at: &'a str,
+    /// What stands there.
+    pub(crate) attributes: &'a Item,
+}
+
+impl Entry<'_> {
+    pub(crate) fn wrong(&self, name: &str) -> Damage {
+        Damage(format!("{name} in {} is missing or not as it should be", self.at))
+    }
+
+    pub(crate) fn value<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&AttributeValue) -> Option<T>,
+    ) -> Result<T, Damage> {
+        self.attributes.get(name).and_then(read).ok_or_else(|| self.wrong(name))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<&str, Damage> {
+        self.attributes.get(name).and_then(as_text).ok_or_else(|| self.wrong(name))
+    }
+
+    pub(crate) fn number<N: FromStr>(&self, name: &str) -> Result<N, Damage> {
+        self.value(name, as_number)
+    }
+
+    pub(crate) fn time(&self, name: &str) -> Result<Timestamp, Damage> {
+        self.number(name).map(Timestamp)
+    }
+
+    fn list<T>(&self, name: &str, read: impl Fn(&str) -> T) -> Result<Vec<T>, Damage> {
+        let values = self.value(name, |value| value.as_l().ok().cloned())?;
+        values.iter().map(|value| as_text(value).map(&read).ok_or_else(|| self.wrong(name))).collect()
+    }
+
+    fn map<K: Ord, V>(
+        &self,
+        name: &str,
+        key: impl Fn(&str) -> K,
+        read: impl Fn(&AttributeValue) -> Option<V>,
+    ) -> Result<BTreeMap<K, V>, Damage> {
+        let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
+        let read = |(id, value)| Ok((key(id), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?));
+        values.iter().map(|(id, value)| (id.as_str(), value)).map(read).collect()
+    }
+
+    fn map_of<K: Ord, V>(
+        &self,
+        name: &str,
+        key: impl Fn(&str) -> K,
+        read: impl Fn(&Entry<'_>) -> Result<V, Damage>,
+    ) -> Result<BTreeMap<K, V>, Damage> {
+        let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
+        let read = |(id, value): (&String, &AttributeValue)| {
+            let at = format!("{name}.{id}");
+            let attributes = value.as_m().map_err(|_| self.wrong(&at))?;
+            Ok((key(id), read(&Entry { at: &at, attributes })?))
+        };
+        values.iter().map(read).collect()
+    }
+}
+
+fn as_text(value: &AttributeValue) -> Option<&str> {
+    value.as_s().ok().map(String::as_str)
+}
+
+pub(crate) fn as_number<N: FromStr>(value: &AttributeValue) -> Option<N> {
+    value.as_n().ok().and_then(|digits| digits.parse().ok())
+}

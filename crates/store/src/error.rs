@@ -1,0 +1,77 @@
+//! What can go wrong between this system and its table. A condition that fails is not among it.
+
+use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+/// Why the table could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB answered with an error.
+    #[error("DynamoDB refused {operation}: {code}: {message}")]
+    Engine {
+        /// The operation, such as `UpdateItem`.
+        operation: &'static str,
+        /// DynamoDB's error code.
+        code: String,
+        /// DynamoDB's message.
+        message: String,
+    },
+    /// No answer came. The write may have happened.
+    #[error("no answer from DynamoDB to {operation}: {cause}")]
+    NoAnswer {
+        /// The operation.
+        operation: &'static str,
+        /// What the client says about it.
+        cause: String,
+    },
+    /// DynamoDB took too many requests to answer all of this read.
+    #[error("DynamoDB left {keys} items of a batch unread after {attempts} attempts; it is throttling this table")]
+    Unread {
+        /// Items not read.
+        keys: usize,
+        /// Requests made.
+        attempts: u32,
+    },
+    /// An item is not what this system writes.
+    #[error("item {key} is damaged: {what}")]
+    Damaged {
+        /// The item's key.
+        key: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+/// DynamoDB's ways to say "too many requests", from its list of common errors.
+const THROTTLES: [&str; 4] = [
+    "ProvisionedThroughputExceededException",
+    "ThrottlingException",
+    "RequestLimitExceeded",
+    "TooManyRequestsException",
+];
+
+impl StoreError {
+    /// Whether the same request may well work a little later.
+    #[must_use]
+    pub fn is_throttled(&self) -> bool {
+        match self {
+            StoreError::Engine { code, .. } => THROTTLES.contains(&code.as_str()),
+            StoreError::Unread { .. } => true,
+            StoreError::NoAnswer { .. } | StoreError::Damaged { .. } => false,
+        }
+    }
+
+    pub(crate) fn of<E, R>(operation: &'static str, error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug,
+    {
+        match error.code() {
+            Some(code) => StoreError::Engine {
+                operation,
+                code: code.to_owned(),
+                message: error.message().unwrap_or_default().to_owned(),
+            },
+            None => StoreError::NoAnswer { operation, cause: DisplayErrorContext(error).to_string() },
+        }
+    }
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Installs the tools that the checks need, each only if it is missing: bash tests/tools.sh NAME…
+# Names: sam, shellcheck, docker, debootstrap, jq, cargo-deny. Sourced, it only makes what is installed
+# reachable (PATH) and gives the functions.
+#
+# Rule: nothing of the project's own is changed; all that is not Debian's lands in one cache directory.
+set -euo pipefail
+
+EC2_POOL_CACHE=${EC2_POOL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/ec2-pool}
+VENV=$EC2_POOL_CACHE/venv
+export PATH="$VENV/bin:$EC2_POOL_CACHE/cargo/bin:$PATH:/usr/sbin:/sbin"
+export SAM_CLI_TELEMETRY=0
+
+has() { command -v "$1" >/dev/null; }
+
+# The package lists are fetched once a run, and only when something is missing.
+apt_install() {
+  if [[ -z ${APT_UPDATED:-} ]]; then
+    apt-get update -qq
+    APT_UPDATED=1
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+}
+
+# SAM CLI, cfn-lint and cargo-lambda (which brings zig) in one virtual environment.
+install_sam() {
+  if has sam && has cfn-lint && has cargo-lambda; then return 0; fi
+  python3 -m venv "$VENV" || { apt_install python3-venv && python3 -m venv "$VENV"; }
+  "$VENV/bin/pip" install -q --disable-pip-version-check 'aws-sam-cli==1.170.*' 'cfn-lint==1.*' 'cargo-lambda==1.9.2'
+}
+
+install_shellcheck() { has shellcheck || apt_install shellcheck; }
+install_debootstrap() { has debootstrap || apt_install debootstrap; }
+install_docker() { { has dockerd && has docker && has iptables; } || apt_install docker.io iptables; }
+install_jq() { has jq || apt_install jq; }
+
+# A build from source, minutes long; it stays out of the project's own target directory.
+install_cargo_deny() {
+  has cargo-deny || CARGO_TARGET_DIR="$EC2_POOL_CACHE/tools-target" nice cargo install --locked --quiet \
+    --root "$EC2_POOL_CACHE/cargo" cargo-deny
+}
+
+install_tool() {
+  case $1 in
+    sam) install_sam ;;
+    shellcheck) install_shellcheck ;;
+    debootstrap) install_debootstrap ;;
+    docker) install_docker ;;
+    jq) install_jq ;;
+    cargo-deny) install_cargo_deny ;;
+    *) echo "tools.sh: no tool is called $1; see its first lines" >&2; return 2 ;;
+  esac
+}
+
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+  for tool in "$@"; do
+    install_tool "$tool"
+    echo "tools.sh: $tool is installed"
+  done
+fi
