@@ -14,6 +14,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$EC2_POOL_CACHE/target}
 
 BASE_IMAGE=ec2-pool/base:bookworm
 BUILD_DIR=$EC2_POOL_CACHE/sam-build
+# This machine's, or the container could not run what was built.
+ARCHITECTURE=Architecture=$(uname -m | sed 's/aarch64/arm64/')
 # The ids that stand in the event files; real ones take their place below.
 EVENT_INSTANCE=i-0123456789abcdef0
 EVENT_LEASE=0.c2FtLWxvY2Fs
@@ -91,17 +93,16 @@ use_dummy_credentials() {
   export AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1
 }
 
-# The release profile with less optimisation: the SDKs' takes most of the time and changes no answer.
+# The release profile without optimisation: that of the SDKs takes minutes and changes no answer.
 build() {
   say "sam build"
-  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-    sam build --parameter-overrides Architecture=x86_64 --build-dir "$BUILD_DIR" >"$scratch/build.log" 2>&1 ||
+  CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
+    sam build --parameter-overrides "$ARCHITECTURE" --build-dir "$BUILD_DIR" >"$scratch/build.log" 2>&1 ||
     { tail -n 60 "$scratch/build.log"; return 1; }
 }
 
 start_local() {
   gateway=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}')
-  sed "s/172\.17\.0\.1/$gateway/g" events/local-env.json >"$scratch/env.json"
   api=http://$gateway:8080
   say "cargo local --bind $gateway"
   cargo local --bind "$gateway" >"$scratch/local.log" 2>&1 &
@@ -111,6 +112,11 @@ start_local() {
     say "FAILED: cargo local does not answer"
     return 1
   fi
+  # The simulated EC2 draws a new id for its launch template at each start.
+  template=$(curl -fsS --data 'Action=DescribeLaunchTemplates&Version=2016-11-15' "http://$gateway:8001/" |
+    sed -n 's/.*<launchTemplateId>\(lt-[0-9a-f]*\)<.*/\1/p')
+  sed -e "s/172\.17\.0\.1/$gateway/g" -e "s/lt-00000000000000001/$template/g" \
+    events/local-env.json >"$scratch/env.json"
 }
 
 # Prints the id of a free instance, if there is one.
@@ -124,7 +130,7 @@ invoke() {
   local function=$1 event=$2 condition=$3
   sed -e "s/$EVENT_INSTANCE/$instance/g" -e "s/$EVENT_LEASE/$lease/g" "events/$event.json" >"$scratch/event.json"
   if sam local invoke "$function" --template "$BUILD_DIR/template.yaml" --event "$scratch/event.json" \
-    --env-vars "$scratch/env.json" "${image_options[@]}" >"$scratch/answer" 2>"$scratch/log" </dev/null &&
+    --env-vars "$scratch/env.json" --parameter-overrides "$ARCHITECTURE" "${image_options[@]}" >"$scratch/answer" 2>"$scratch/log" </dev/null &&
     jq -e "$condition" "$scratch/answer" >/dev/null 2>&1; then
     say "ok      $function $event"
   else

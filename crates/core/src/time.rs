@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn prints_as_rfc_3339_and_never_wraps() {
         assert_eq!(Timestamp(0).to_string(), "1970-01-01T00:00:00Z");
-        assert_eq!(Timestamp(1_795_460_000).to_string(), "2026-11-23T18:13:20Z");
+        assert_eq!(Timestamp(1_795_457_600).to_string(), "2026-11-23T18:13:20Z");
         assert_eq!(Timestamp(5) - 10, Timestamp(0));
         assert_eq!(Timestamp(5).seconds_since(Timestamp(9)), 0);
         assert_eq!(Timestamp(u64::MAX) + 1, Timestamp(u64::MAX));

@@ -4,7 +4,7 @@
 //! just built.
 
 use std::{
-    ffi::OsString,
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -39,7 +39,7 @@ pub enum CompileError {
 ///
 /// # Errors
 /// When they do not build, or when `own_binary` is in no target directory.
-pub async fn build(cargo: OsString, own_binary: &Path) -> Result<PathBuf, CompileError> {
+pub async fn build(cargo: &OsStr, own_binary: &Path) -> Result<PathBuf, CompileError> {
     let lost = || CompileError::NoTargetDirectory(own_binary.to_owned());
     let binaries = own_binary.parent().ok_or_else(lost)?;
     let target = binaries.parent().ok_or_else(lost)?;
@@ -49,8 +49,16 @@ pub async fn build(cargo: OsString, own_binary: &Path) -> Result<PathBuf, Compil
         _ => return Err(lost()),
     };
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-    let mut command = Command::new(&cargo);
-    command.arg("build").arg("--profile").arg(profile).arg("--target-dir").arg(target).arg("--manifest-path").arg(manifest).arg("--bins");
+    let mut command = Command::new(cargo);
+    command
+        .arg("build")
+        .arg("--profile")
+        .arg(profile)
+        .arg("--target-dir")
+        .arg(target)
+        .arg("--manifest-path")
+        .arg(manifest)
+        .arg("--bins");
     for function in Function::ALL {
         command.arg("--package").arg(function.name());
     }

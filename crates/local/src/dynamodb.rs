@@ -1,6 +1,6 @@
-//! DynamoDB: the embedded engine, and the few calls that the machine room makes of whichever engine is used.
+//! `DynamoDB`: the embedded engine, and the few calls that the machine room makes of whichever engine is used.
 //!
-//! Rule: the table is created and its stream read over DynamoDB's own HTTP API, so that both work alike on the embedded engine and on
+//! Rule: the table is created and its stream read over `DynamoDB`'s own HTTP API, so that both work alike on the embedded engine and on
 //! another one that `AWS_ENDPOINT_URL_DYNAMODB` names.
 
 use std::{path::Path, time::Duration};
@@ -12,10 +12,10 @@ use tokio::net::TcpListener;
 
 use crate::{identity, stop::Stop};
 
-const SWEEP_PERIOD: Duration = Duration::from_secs(60);
+const SWEEP_PERIOD: Duration = Duration::from_mins(1);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
-/// A call of DynamoDB that failed.
+/// A call of `DynamoDB` that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DynamoDbError {
     /// No answer, or none that is JSON.
@@ -51,6 +51,9 @@ pub fn open(directory: Option<&Path>) -> Result<Database, String> {
 }
 
 /// Serves the embedded engine until told to stop.
+///
+/// # Errors
+/// A sentence, when the listener fails.
 pub async fn serve(listener: TcpListener, database: Database, stop: Stop) -> Result<(), String> {
     dynoxide::server::serve_with_shutdown(listener, database, stop.wanted()).await
 }

@@ -65,6 +65,11 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// A sentence, when the listener fails.
-pub async fn serve(listener: TcpListener, ec2: Arc<Mutex<Ec2>>, events: UnboundedSender<Value>, stop: Stop) -> Result<(), String> {
+pub async fn serve(
+    listener: TcpListener,
+    ec2: Arc<Mutex<Ec2>>,
+    events: UnboundedSender<Value>,
+    stop: Stop,
+) -> Result<(), String> {
     ec2_sim::wire::serve(listener, ec2, events, stop.wanted()).await.map_err(|error| error.to_string())
 }

@@ -29,8 +29,8 @@ use crate::{
     variables::{ACCOUNT_ID, REGION},
 };
 
-/// Lambda gives a function ten seconds to initialise.
-const INIT_LIMIT: Duration = Duration::from_secs(10);
+/// Lambda gives a function ten seconds to initialise; a laptop that compiles something meanwhile gives it more.
+const INIT_LIMIT: Duration = Duration::from_secs(30);
 const MEMORY_MB: &str = "256";
 
 /// How to start an environment of one function.
@@ -92,8 +92,12 @@ pub(crate) enum Broken {
 impl Environment {
     /// Starts a process and waits until it asks for work.
     pub(crate) async fn start(recipe: &Recipe, keepers: &Keepers) -> Result<Self, Failure> {
-        let cannot = |what: &str, why: &dyn std::fmt::Display| Failure::Init(format!("{}: {what}: {why}", recipe.function.name()));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| cannot("no port for its Runtime API", &error))?;
+        let cannot = |what: &str, why: &dyn std::fmt::Display| {
+            Failure::Init(format!("{}: {what}: {why}", recipe.function.name()))
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(|error| cannot("no port for its Runtime API", &error))?;
         let address = listener.local_addr().map_err(|error| cannot("no port for its Runtime API", &error))?;
         let mut child = command(recipe, &address.to_string())
             .spawn()
@@ -135,7 +139,12 @@ impl Environment {
     }
 
     /// Runs one invocation to its end. After an error the environment is not to be used again.
-    pub(crate) async fn run(&mut self, function: Function, limit: Duration, payload: Bytes) -> Result<Result<Bytes, Bytes>, Broken> {
+    pub(crate) async fn run(
+        &mut self,
+        function: Function,
+        limit: Duration,
+        payload: Bytes,
+    ) -> Result<Result<Bytes, Bytes>, Broken> {
         let request_id = clock::request_id();
         let (reply, mut answer) = oneshot::channel();
         let invocation = Invocation {
@@ -168,7 +177,13 @@ async fn ended(how: &mut watch::Receiver<Option<String>>) -> String {
 }
 
 /// Serves the Runtime API while the process lives, and ends the process when nobody holds its environment any more.
-async fn keep(mut child: Child, listener: TcpListener, api: Arc<RuntimeApi>, end: oneshot::Receiver<()>, ended: watch::Sender<Option<String>>) {
+async fn keep(
+    mut child: Child,
+    listener: TcpListener,
+    api: Arc<RuntimeApi>,
+    end: oneshot::Receiver<()>,
+    ended: watch::Sender<Option<String>>,
+) {
     let server = tokio::spawn(axum::serve(listener, api.router()).into_future());
     let how = tokio::select! {
         status = child.wait() => match status {

@@ -28,7 +28,11 @@ pub fn router(functions: Arc<Functions>) -> Router {
     Router::new().fallback(answer).with_state(functions)
 }
 
-async fn answer(State(functions): State<Arc<Functions>>, ConnectInfo(source): ConnectInfo<SocketAddr>, request: Request) -> Response {
+async fn answer(
+    State(functions): State<Arc<Functions>>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
     let request_id = clock::request_id();
     let (request, body) = request.into_parts();
     let Some(matched) = routes::find(request.method.as_str(), request.uri.path()) else {
@@ -43,11 +47,13 @@ async fn answer(State(functions): State<Arc<Functions>>, ConnectInfo(source): Co
         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return refusal;
     };
-    let context = Context { principal: &principal, source_ip: source.ip(), request_id: &request_id, now_ms: clock::now_ms() };
+    let context =
+        Context { principal: &principal, source_ip: source.ip(), request_id: &request_id, now_ms: clock::now_ms() };
     let event = gateway::event(&matched, &request, &body, &context);
     match functions.send(matched.route.function, &event).await {
-        Ok(answer) => gateway::response(&answer, &request_id)
-            .unwrap_or_else(|| gateway::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &request_id)),
+        Ok(answer) => gateway::response(&answer, &request_id).unwrap_or_else(|| {
+            gateway::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &request_id)
+        }),
         Err(failure) => {
             let (status, text) = refusal(&failure);
             gateway::message(status, text, &request_id)

@@ -47,8 +47,15 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Acquire, Self::Release, Self::Register, Self::Status, Self::Scale, Self::ReapIdle, Self::OnInstanceStateChange];
+    pub const ALL: [Self; 7] = [
+        Self::Acquire,
+        Self::Release,
+        Self::Register,
+        Self::Status,
+        Self::Scale,
+        Self::ReapIdle,
+        Self::OnInstanceStateChange,
+    ];
 
     /// Name of the crate, the binary and, here, the Lambda function.
     #[must_use]
@@ -149,8 +156,8 @@ impl Default for Settings {
         Self {
             concurrency: 64,
             http_limit: Duration::from_secs(30),
-            background_limit: Duration::from_secs(60),
-            idle_limit: Duration::from_secs(60),
+            background_limit: Duration::from_mins(1),
+            idle_limit: Duration::from_mins(1),
         }
     }
 }
@@ -167,7 +174,12 @@ pub struct Functions {
 impl Functions {
     /// The functions whose binaries are in the directory `binaries`, each to be started with `variables`. No process runs yet.
     #[must_use]
-    pub fn new(binaries: &Path, variables: BTreeMap<String, String>, settings: &Settings, logs: Arc<Logs>) -> Arc<Self> {
+    pub fn new(
+        binaries: &Path,
+        variables: BTreeMap<String, String>,
+        settings: &Settings,
+        logs: Arc<Logs>,
+    ) -> Arc<Self> {
         let (stopper, stop) = stop::pair();
         let keepers = Arc::new(Keepers::new());
         let variables = Arc::new(variables);

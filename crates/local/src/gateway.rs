@@ -73,13 +73,9 @@ pub fn event(matched: &Matched, request: &Parts, body: &Bytes, context: &Context
         event["pathParameters"] = Value::Object(named.collect());
     }
     if !body.is_empty() {
-        match std::str::from_utf8(body) {
-            Ok(text) => event["body"] = text.into(),
-            Err(_) => {
-                event["body"] = BASE64.encode(body).into();
-                event["isBase64Encoded"] = true.into();
-            }
-        }
+        let text = std::str::from_utf8(body);
+        event["isBase64Encoded"] = text.is_err().into();
+        event["body"] = text.map_or_else(|_| BASE64.encode(body), str::to_owned).into();
     }
     event
 }

@@ -83,7 +83,8 @@ fn access_key(header: &str) -> Option<&str> {
 
 /// Access keys are words; a colon in one would forge the session name behind a role.
 fn is_access_key(key: &str) -> bool {
-    (1..=ACCESS_KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@'))
+    (1..=ACCESS_KEY_LENGTH_MAX).contains(&key.len())
+        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'@'))
 }
 
 fn is_instance_id(key: &str) -> bool {

@@ -32,10 +32,19 @@ pub fn router(functions: Arc<Functions>) -> Router {
         .with_state(functions)
 }
 
-async fn invoke(State(functions): State<Arc<Functions>>, Path(name): Path<String>, headers: HeaderMap, payload: Bytes) -> Response {
+async fn invoke(
+    State(functions): State<Arc<Functions>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    payload: Bytes,
+) -> Response {
     let Some(function) = Function::named(&name) else {
         let known = Function::ALL.map(Function::name).join(", ");
-        return refusal(StatusCode::NOT_FOUND, "ResourceNotFoundException", &format!("Function not found: {name}; there are {known}"));
+        return refusal(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFoundException",
+            &format!("Function not found: {name}; there are {known}"),
+        );
     };
     let payload = if payload.is_empty() { Bytes::from_static(b"{}") } else { payload };
     if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(&payload) {
@@ -45,7 +54,9 @@ async fn invoke(State(functions): State<Arc<Functions>>, Path(name): Path<String
     match headers.get("x-amz-invocation-type").map_or(&b"RequestResponse"[..], |kind| kind.as_bytes()) {
         b"RequestResponse" => match functions.invoke(function, payload).await {
             Ok(answer) => answered(StatusCode::OK, answer, None),
-            Err(Failure::Throttled) => refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded."),
+            Err(Failure::Throttled) => {
+                refusal(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Rate Exceeded.")
+            }
             Err(failure) => answered(StatusCode::OK, failure.document(), Some("Unhandled")),
         },
         b"Event" => {

@@ -1,6 +1,6 @@
 //! The whole of `ec2-pool` on one machine, for `cargo local`: no AWS account, no Docker, only Rust.
 //!
-//! What is real: the Lambda binaries, the events they receive, DynamoDB's conditional writes (embedded dynoxide), EC2's wire protocol
+//! What is real: the Lambda binaries, the events they receive, `DynamoDB`'s conditional writes (embedded dynoxide), EC2's wire protocol
 //! (`ec2-sim`). What stands in: AWS Lambda ([`functions`], [`runtime_api`], [`invoke`]), API Gateway ([`front`], [`gateway`], [`identity`]),
 //! the table's stream ([`stream`]), `EventBridge` ([`schedule`], [`bus`]) and the machines ([`nodes`], [`node`]).
 //!

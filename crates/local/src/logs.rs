@@ -101,7 +101,7 @@ fn readable(record: &Map<String, Value>) -> String {
     let mut line = fields.get("message").map(text).unwrap_or_default();
     for (key, value) in fields {
         if !matches!(key.as_str(), "message" | "level" | "timestamp" | "target") {
-            line.push_str(&format!(" {key}={}", text(value)));
+            line.extend([" ", key, "=", &text(value)]);
         }
     }
     line

@@ -1,6 +1,9 @@
 //! `cargo local`: reads the command line and the environment, runs the system, waits for Ctrl-C.
 
-use std::process::ExitCode;
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
 
 use clap::Parser;
 use pool_local::{
@@ -39,17 +42,21 @@ async fn run(options: &Options) -> Result<(), StartError> {
     };
     tokio::pin!(asked_to_stop);
 
+    let variables = Variables::of_this_process();
     let surroundings = Surroundings {
-        variables: Variables::of_this_process(),
-        own_binary: std::env::current_exe().map_err(|error| StartError::Other(format!("cannot find the own binary: {error}")))?,
-        cargo: std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
+        own_binary: std::env::current_exe()
+            .map_err(|error| StartError::Other(format!("cannot find the own binary: {error}")))?,
+        // Set by `cargo run`, and so by the alias `cargo local`.
+        cargo: variables.get("CARGO").unwrap_or("cargo").into(),
+        variables,
     };
     let system = tokio::select! {
         system = System::start(options, &surroundings, |line| eprintln!("{line}")) => system?,
         // Dropping the half-started system kills what it has started.
         () = &mut asked_to_stop => return Ok(()),
     };
-    println!("{}", banner::text(&system.addresses, surroundings.variables.table()));
+    // Whoever reads the output may have read enough (`cargo local | head`), which is no reason to end.
+    let _ = writeln!(stdout(), "{}", banner::text(&system.addresses, surroundings.variables.table()));
 
     asked_to_stop.await;
     eprintln!("\nStopping …");

@@ -107,20 +107,28 @@ impl Node {
         if let Some(epoch) = cleaned_epoch {
             body["cleaned_epoch"] = epoch.into();
         }
-        loop {
-            match self.post("ready", &body).await {
-                Ok(response) if response.status().is_success() => return,
-                Ok(response) => {
-                    let status = response.status();
-                    let may_pass = status.is_server_error() || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT);
-                    if !may_pass {
-                        eprintln!("cannot register: {status}: {}", response.text().await.unwrap_or_default());
-                    }
-                }
-                Err(error) => eprintln!("cannot register: {error}"),
+        let mut said = String::new();
+        while let Err(why) = self.ready(&body).await {
+            // Said once for each reason, not each second.
+            if !why.is_empty() && why != said {
+                eprintln!("cannot register: {why}");
             }
+            said = why;
             tokio::time::sleep(RETRY_PERIOD).await;
         }
+    }
+
+    /// One call of `ready`; the error is empty for a refusal that is expected to pass.
+    async fn ready(&self, body: &Value) -> Result<(), String> {
+        let response = self.post("ready", body).await.map_err(|error| error.to_string())?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        if status.is_server_error() || matches!(status, StatusCode::NOT_FOUND | StatusCode::CONFLICT) {
+            return Err(String::new());
+        }
+        Err(format!("{status}: {}", response.text().await.unwrap_or_default()))
     }
 
     async fn heartbeat(&mut self) {
@@ -128,7 +136,13 @@ impl Node {
         let body = json!({"healthy": true, "cpu_percent": cpu_percent, "memory_percent": memory_percent, "sessions": self.sessions});
         let orders = match self.post("heartbeat", &body).await {
             Ok(response) if response.status().is_success() => response.json::<Orders>().await,
-            Ok(response) => return eprintln!("heartbeat refused: {}: {}", response.status(), response.text().await.unwrap_or_default()),
+            Ok(response) => {
+                return eprintln!(
+                    "heartbeat refused: {}: {}",
+                    response.status(),
+                    response.text().await.unwrap_or_default()
+                );
+            }
             Err(error) => Err(error),
         };
         let orders = match orders {

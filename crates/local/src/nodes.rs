@@ -13,11 +13,9 @@ use std::{
 };
 
 use ec2_sim::{Ec2, Guest, Instance, State};
-use serde_json::Value;
 use tokio::{
     io::AsyncWriteExt,
     process::{Child, ChildStdin, Command},
-    sync::mpsc::UnboundedSender,
 };
 
 use crate::{clock, logs::Logs, stop::Stop};
@@ -46,7 +44,6 @@ pub struct Settings {
 pub struct Nodes {
     settings: Settings,
     ec2: Arc<Mutex<Ec2>>,
-    events: UnboundedSender<Value>,
     logs: Arc<Logs>,
     machines: BTreeMap<String, Machine>,
 }
@@ -59,10 +56,10 @@ struct Machine {
 }
 
 impl Nodes {
-    /// No machines yet. `events` takes the events of EC2 that the death of a machine causes.
+    /// No machines yet.
     #[must_use]
-    pub fn new(settings: Settings, ec2: Arc<Mutex<Ec2>>, events: UnboundedSender<Value>, logs: Arc<Logs>) -> Self {
-        Self { settings, ec2, events, logs, machines: BTreeMap::new() }
+    pub fn new(settings: Settings, ec2: Arc<Mutex<Ec2>>, logs: Arc<Logs>) -> Self {
+        Self { settings, ec2, logs, machines: BTreeMap::new() }
     }
 
     /// Follows the simulator until told to stop; returns when no process is left.
@@ -85,7 +82,9 @@ impl Nodes {
             let ec2 = lock(&self.ec2);
             ec2.instances().filter(|i| i.state == State::Running).map(|i| (i.id.clone(), i.clone())).collect()
         };
-        let is_over = |id: &String, machine: &mut Machine| running.get(id).is_none_or(|instance| instance.boot_no != machine.boot_no);
+        let is_over = |id: &String, machine: &mut Machine| {
+            running.get(id).is_none_or(|instance| instance.boot_no != machine.boot_no)
+        };
         let over: Vec<_> = self.machines.extract_if(.., is_over).collect();
         for (_, machine) in over {
             machine.end().await;
@@ -99,19 +98,13 @@ impl Nodes {
         }
     }
 
-    /// Tells the simulator of every process that has ended, and passes on what EC2 says about it.
+    /// Tells the simulator of every process that has ended. Its own ticker sends the event.
     fn report_the_dead(&mut self) {
         let has_ended = |_: &String, machine: &mut Machine| !matches!(machine.process.try_wait(), Ok(None));
         let dead: Vec<_> = self.machines.extract_if(.., has_ended).collect();
         for (id, _) in dead {
             self.logs.warn(&id, "the machine's process ended, so the instance dies");
-            let mut ec2 = lock(&self.ec2);
-            let now_ms = clock::now_ms();
-            ec2.kill(now_ms, &id);
-            for event in ec2.advance(now_ms) {
-                // Without a receiver the system is being stopped.
-                let _ = self.events.send(event);
-            }
+            lock(&self.ec2).kill(clock::now_ms(), &id);
         }
     }
 

@@ -11,7 +11,12 @@ use clap::{Args, Parser, Subcommand};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "cargo local", version, about = "Runs all of ec2-pool on this machine.", args_conflicts_with_subcommands = true)]
+#[command(
+    name = "cargo local",
+    version,
+    about = "Runs all of ec2-pool on this machine.",
+    args_conflicts_with_subcommands = true
+)]
 pub struct CommandLine {
     /// How to run the system.
     #[command(flatten)]
@@ -38,8 +43,8 @@ pub struct Options {
     /// Port of the HTTP API
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
-    /// Port of DynamoDB
-    #[arg(long, value_name = "PORT", default_value_t = 8000)]
+    /// Port of the embedded `DynamoDB`
+    #[arg(long, value_name = "PORT", default_value_t = 8000, help = "Port of the embedded DynamoDB")]
     pub dynamodb_port: u16,
     /// Port of the simulated EC2
     #[arg(long, value_name = "PORT", default_value_t = 8001)]

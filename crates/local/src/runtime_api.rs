@@ -61,7 +61,11 @@ struct Running {
 impl RuntimeApi {
     /// A new environment that takes its work from `queue`.
     pub(crate) fn new(queue: mpsc::Receiver<Invocation>) -> Arc<Self> {
-        Arc::new(Self { queue: tokio::sync::Mutex::new(queue), running: Mutex::default(), phase: watch::Sender::new(Phase::Starting) })
+        Arc::new(Self {
+            queue: tokio::sync::Mutex::new(queue),
+            running: Mutex::default(),
+            phase: watch::Sender::new(Phase::Starting),
+        })
     }
 
     /// Follows the initialisation.
@@ -71,7 +75,11 @@ impl RuntimeApi {
 
     /// Whether the process has taken this invocation, so that it may have had effects.
     pub(crate) fn has_taken(&self, request_id: &str) -> bool {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|running| running.request_id == request_id)
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_some_and(|running| running.request_id == request_id)
     }
 
     /// The routes of the API.
@@ -88,7 +96,10 @@ impl RuntimeApi {
     /// Hands the answer to whoever invoked; false when that invocation is not the running one.
     fn finish(&self, request_id: &str, outcome: Result<Bytes, Bytes>) -> bool {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let reply = running.as_mut().filter(|running| running.request_id == request_id).and_then(|running| running.reply.take());
+        let reply = running
+            .as_mut()
+            .filter(|running| running.request_id == request_id)
+            .and_then(|running| running.reply.take());
         // The invoker may have given up meanwhile; the function has done its part all the same.
         reply.map(|reply| reply.send(outcome)).is_some()
     }
@@ -129,7 +140,8 @@ fn accepted(known: bool) -> Response {
     if known {
         (StatusCode::ACCEPTED, Json(json!({"status": "OK"}))).into_response()
     } else {
-        let error = json!({"errorType": "InvalidRequestID", "errorMessage": "no invocation of this id is running here"});
+        let error =
+            json!({"errorType": "InvalidRequestID", "errorMessage": "no invocation of this id is running here"});
         (StatusCode::BAD_REQUEST, Json(error)).into_response()
     }
 }

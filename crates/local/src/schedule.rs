@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Both schedules are `rate(1 minute)` in `template.yaml`.
-pub const PERIOD: Duration = Duration::from_secs(60);
+pub const PERIOD: Duration = Duration::from_mins(1);
 
 /// Invokes `function` every `period`, the first time after `delay`, until told to stop.
 pub async fn run(functions: Arc<Functions>, function: Function, delay: Duration, period: Duration, stop: Stop) {

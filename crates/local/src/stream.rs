@@ -46,7 +46,8 @@ impl Reader {
 
     /// Adds the shards that are new, to be read from `position`, and forgets those that are no more.
     async fn find_shards(&mut self, position: &str) -> Result<(), DynamoDbError> {
-        let description = self.dynamodb.call("DynamoDBStreams_20120810.DescribeStream", &json!({ "StreamArn": self.arn })).await?;
+        let description =
+            self.dynamodb.call("DynamoDBStreams_20120810.DescribeStream", &json!({ "StreamArn": self.arn })).await?;
         let shards = description["StreamDescription"]["Shards"].as_array().cloned().unwrap_or_default();
         let ids: Vec<&str> = shards.iter().filter_map(|shard| shard["ShardId"].as_str()).collect();
         self.iterators.retain(|shard, _| ids.contains(&shard.as_str()));
@@ -60,16 +61,17 @@ impl Reader {
         Ok(())
     }
 
-    /// The records written since the last call, in the order of each shard.
+    /// Adds the records written since the last call, in the order of each shard.
     ///
     /// # Errors
-    /// When the engine does not answer; the position is kept. When it no longer knows an iterator, that shard is begun again at its end.
-    pub async fn records(&mut self) -> Result<Vec<Value>, DynamoDbError> {
-        let mut records = Vec::new();
+    /// When the engine does not answer; the position is kept. When it no longer knows an iterator, that shard is begun
+    /// again at its end. What was read before the error has been added, and its shard's position moved on.
+    pub async fn read_into(&mut self, records: &mut Vec<Value>) -> Result<(), DynamoDbError> {
         let shards: Vec<String> = self.iterators.keys().cloned().collect();
         for shard in shards {
             let Some(Some(iterator)) = self.iterators.get(&shard) else { continue };
-            let answer = self.dynamodb.call("DynamoDBStreams_20120810.GetRecords", &json!({ "ShardIterator": iterator })).await;
+            let answer =
+                self.dynamodb.call("DynamoDBStreams_20120810.GetRecords", &json!({ "ShardIterator": iterator })).await;
             let mut answer = match answer {
                 Err(error @ DynamoDbError::Refused { .. }) => {
                     self.iterators.remove(&shard);
@@ -83,7 +85,7 @@ impl Reader {
                 records.extend(found);
             }
         }
-        Ok(records)
+        Ok(())
     }
 }
 
@@ -101,26 +103,24 @@ async fn read_on(reader: &mut Reader, functions: &Functions, logs: &Logs) {
     loop {
         tokio::time::sleep(if is_broken { PAUSE_AFTER_ERROR } else { POLL_PERIOD }).await;
         polls = polls.wrapping_add(1);
-        let described = if polls.is_multiple_of(POLLS_BETWEEN_DESCRIPTIONS) { reader.find_shards("TRIM_HORIZON").await } else { Ok(()) };
-        let records = match described {
-            Ok(()) => reader.records().await,
-            Err(error) => Err(error),
-        };
-        match records {
-            Ok(records) => {
-                is_broken = false;
-                if let Some(event) = event(records, &reader.arn) {
-                    wake(functions, &event).await;
-                }
-            }
-            Err(error) => {
-                // Said once for each outage, not each second of it.
-                if !is_broken {
-                    logs.warn("stream", &error.to_string());
-                }
-                is_broken = true;
-            }
+        let mut records = Vec::new();
+        let mut read = Ok(());
+        if polls.is_multiple_of(POLLS_BETWEEN_DESCRIPTIONS) {
+            read = reader.find_shards("TRIM_HORIZON").await;
         }
+        if read.is_ok() {
+            read = reader.read_into(&mut records).await;
+        }
+        if let Some(event) = event(records, &reader.arn) {
+            wake(functions, &event).await;
+        }
+        if let Err(error) = &read
+            && !is_broken
+        {
+            // Said once for each outage, not each second of it.
+            logs.warn("stream", &error.to_string());
+        }
+        is_broken = read.is_err();
     }
 }
 
@@ -135,7 +135,8 @@ async fn wake(functions: &Functions, event: &Value) {
 
 /// The event that Lambda makes of the records that pass the filter, if any does.
 fn event(records: Vec<Value>, stream_arn: &str) -> Option<Value> {
-    let mut records: Vec<Value> = records.into_iter().filter(|record| record["dynamodb"]["Keys"]["pk"]["S"] == WAKE).collect();
+    let mut records: Vec<Value> =
+        records.into_iter().filter(|record| record["dynamodb"]["Keys"]["pk"]["S"] == WAKE).collect();
     for record in &mut records {
         record["eventSource"] = "aws:dynamodb".into();
         record["awsRegion"] = REGION.into();
@@ -150,7 +151,8 @@ mod tests {
 
     #[test]
     fn only_wakes_pass() {
-        let record = |key: &str| json!({"eventID": key, "eventName": "MODIFY", "dynamodb": {"Keys": {"pk": {"S": key}}}});
+        let record =
+            |key: &str| json!({"eventID": key, "eventName": "MODIFY", "dynamodb": {"Keys": {"pk": {"S": key}}}});
         assert_eq!(event(vec![record("shard#0"), record("control")], "arn"), None);
         let event = event(vec![record("shard#0"), record("wake")], "arn").expect("one passes");
         assert_eq!(event["Records"].as_array().map(Vec::len), Some(1));

@@ -91,11 +91,10 @@ struct Ports {
     ec2: Option<TcpListener>,
 }
 
-/// The simulated EC2 with its way out to the event bus.
+/// The simulated EC2.
 struct Simulator {
     ec2: Arc<Mutex<Ec2>>,
     variables: Ec2Variables,
-    events: mpsc::UnboundedSender<Value>,
 }
 
 impl System {
@@ -103,14 +102,19 @@ impl System {
     ///
     /// # Errors
     /// A [`StartError`]; nothing is left running then.
-    pub async fn start(options: &Options, surroundings: &Surroundings, progress: impl Fn(&str)) -> Result<Self, StartError> {
+    pub async fn start(
+        options: &Options,
+        surroundings: &Surroundings,
+        progress: impl Fn(&str),
+    ) -> Result<Self, StartError> {
         let (stopper, stop) = stop::pair();
         let mut tasks = JoinSet::new();
         let variables = &surroundings.variables;
         let node_settings = node_settings(options, surroundings)?;
         let ports = Ports::open(options, variables).await?;
         let logs_directory = options.logs.clone().or_else(|| options.data.as_ref().map(|data| data.join("logs")));
-        let logs = Logs::new(options.verbose, logs_directory).map_err(|error| StartError::Other(format!("cannot write logs: {error}")))?;
+        let logs = Logs::new(options.verbose, logs_directory)
+            .map_err(|error| StartError::Other(format!("cannot write logs: {error}")))?;
 
         let addresses = ports.addresses(variables).map_err(|error| StartError::Other(error.to_string()))?;
         let binaries = binaries(options, surroundings, &progress).await?;
@@ -127,7 +131,8 @@ impl System {
         let (simulator, events) = simulator(ports.ec2, options.time_scale, &mut tasks, &stop)?;
 
         progress("Starting the functions …");
-        let settings = functions::Settings { concurrency: options.concurrency as usize, ..functions::Settings::default() };
+        let settings =
+            functions::Settings { concurrency: options.concurrency as usize, ..functions::Settings::default() };
         let functions = Functions::new(
             &binaries,
             function_variables(variables, &addresses, simulator.as_ref()),
@@ -147,7 +152,7 @@ impl System {
         tasks.spawn(schedule::run(Arc::clone(&functions), Function::ReapIdle, period, period, stop.clone()));
         let nodes = simulator.map(|simulator| {
             let settings = nodes::Settings { api: addresses.api.clone(), ..node_settings };
-            tokio::spawn(Nodes::new(settings, simulator.ec2, simulator.events, logs).run(stop))
+            tokio::spawn(Nodes::new(settings, simulator.ec2, logs).run(stop))
         });
         Ok(Self { addresses, functions, stopper, tasks, nodes })
     }
@@ -213,12 +218,16 @@ fn node_settings(options: &Options, surroundings: &Surroundings) -> Result<nodes
     })
 }
 
-async fn binaries(options: &Options, surroundings: &Surroundings, progress: &impl Fn(&str)) -> Result<PathBuf, StartError> {
+async fn binaries(
+    options: &Options,
+    surroundings: &Surroundings,
+    progress: &impl Fn(&str),
+) -> Result<PathBuf, StartError> {
     if let Some(directory) = &options.binaries {
         return Ok(compile::check(directory)?);
     }
     progress("Building the functions (the first time takes some minutes) …");
-    Ok(compile::build(surroundings.cargo.clone(), &surroundings.own_binary).await?)
+    Ok(compile::build(&surroundings.cargo, &surroundings.own_binary).await?)
 }
 
 /// Starts the simulated EC2 if it has a port. The receiver has its events, or nothing when there is none.
@@ -231,11 +240,15 @@ fn simulator(
     let (sender, events) = mpsc::unbounded_channel();
     let Some(listener) = listener else { return Ok((None, events)) };
     let (ec2, variables) = ec2::simulated(time_scale).map_err(StartError::Other)?;
-    tasks.spawn(report("EC2", ec2::serve(listener, Arc::clone(&ec2), sender.clone(), stop.clone())));
-    Ok((Some(Simulator { ec2, variables, events: sender }), events))
+    tasks.spawn(report("EC2", ec2::serve(listener, Arc::clone(&ec2), sender, stop.clone())));
+    Ok((Some(Simulator { ec2, variables }), events))
 }
 
-fn function_variables(variables: &Variables, addresses: &Addresses, simulator: Option<&Simulator>) -> BTreeMap<String, String> {
+fn function_variables(
+    variables: &Variables,
+    addresses: &Addresses,
+    simulator: Option<&Simulator>,
+) -> BTreeMap<String, String> {
     variables.for_functions(&addresses.dynamodb, &addresses.ec2, simulator.map(|simulator| &simulator.variables))
 }
 

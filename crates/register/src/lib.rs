@@ -1,1 +1,147 @@
-//! stub
+//! `POST /v1/instances/{id}/ready` and `/heartbeat`: what nodes say of themselves. Believed only because IAM says that
+//! the instance itself signed it; address and zone come from EC2, never from the node.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use pool_core::ids::InstanceId;
+use pool_core::node::Heartbeat;
+use pool_core::register::{self, Ready, ReadyStep};
+use pool_core::shard::{Shard, Transition};
+use pool_function::environment::Environment;
+use pool_function::problem::{self, Problem};
+use pool_function::{caller, request, response, steps};
+use pool_store::Written;
+use serde::Deserialize;
+
+/// Writes that one word of a node makes at most.
+const WRITES_MAX: usize = 12;
+
+/// Lengths of a node's key, in characters: 128 bits in hexadecimal at least.
+const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 32..=128;
+
+/// The largest whole number that every JSON reader keeps exact.
+const WHOLE_NUMBER_MAX: u64 = 9_007_199_254_740_991;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadyBody {
+    boot_id: u64,
+    key: Option<String>,
+    tls_sha256: Option<String>,
+    cleaned_epoch: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeartbeatBody {
+    healthy: bool,
+    cpu_percent: f64,
+    memory_percent: f64,
+    sessions: u64,
+}
+
+/// Answers one request.
+pub async fn handle(environment: &Environment, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    problem::answer(match request::route(&event) {
+        "POST /v1/instances/{id}/ready" => ready(environment, &event).await,
+        "POST /v1/instances/{id}/heartbeat" => heartbeat(environment, &event).await,
+        other => Err(Problem::not_found(format!("register does not answer {other:?}."))),
+    })
+}
+
+async fn ready(
+    environment: &Environment,
+    event: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let instance: InstanceId = request::id(event)?;
+    caller::require_node(event, &instance, &environment.settings)?;
+    let word = ready_word(instance, request::body(event)?)?;
+    let mut seen = shard_of(environment, &word.instance).await?;
+    for _ in 0..WRITES_MAX {
+        let step = register::ready(&word, seen.as_ref(), &environment.settings.policy, environment.now());
+        let (ReadyStep::Try(write), Some(shard)) = (&step, &seen) else {
+            return match step {
+                ReadyStep::Done => Ok(response::empty(204)),
+                _ => Err(Problem::not_yet("The pool does not know this instance or its address yet. Try again.")),
+            };
+        };
+        let number = shard.number;
+        seen = match steps::write(environment, number, write).await? {
+            Written::Applied(shard) => {
+                note_ready(environment, &word.instance, number, write).await?;
+                Some(shard)
+            }
+            Written::Refused(shard) => Some(shard),
+            Written::Missing => None,
+        };
+    }
+    Err(Problem::contended())
+}
+
+fn ready_word(instance: InstanceId, body: ReadyBody) -> Result<Ready, Problem> {
+    let ReadyBody { boot_id, key, tls_sha256, cleaned_epoch } = body;
+    let key = key.unwrap_or_default();
+    let is_key = KEY_LENGTHS.contains(&key.len()) && key.bytes().all(|b| b.is_ascii_hexdigit());
+    if !key.is_empty() && !is_key {
+        return Err(Problem::bad_request("key has 32 to 128 hexadecimal digits."));
+    }
+    if tls_sha256.is_some_and(|digest| digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Err(Problem::bad_request("tls_sha256 has 64 hexadecimal digits."));
+    }
+    let boot_id = request::within("boot_id", boot_id, 1, WHOLE_NUMBER_MAX)?;
+    Ok(Ready { instance, boot_id, key, cleaned_epoch })
+}
+
+/// A node that becomes ready counts as heard of, and its history says so.
+async fn note_ready(
+    environment: &Environment,
+    instance: &InstanceId,
+    shard: u32,
+    write: &Transition,
+) -> Result<(), Problem> {
+    let what = match write {
+        Transition::Ready { .. } => "ready",
+        Transition::ReadyAgain { .. } => "ready again",
+        Transition::ResetDone { .. } => "cleaned",
+        _ => return Ok(()),
+    };
+    let now = environment.now();
+    let first = Heartbeat { healthy: true, cpu_percent: 0.0, memory_percent: 0.0, sessions: 0 };
+    environment.store.heartbeat(instance, &first, now).await?;
+    environment.store.note(instance, Some(shard), what, "the node said so", now).await?;
+    Ok(())
+}
+
+async fn heartbeat(
+    environment: &Environment,
+    event: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let instance: InstanceId = request::id(event)?;
+    caller::require_node(event, &instance, &environment.settings)?;
+    let HeartbeatBody { healthy, cpu_percent, memory_percent, sessions } = request::body(event)?;
+    for (name, percent) in [("cpu_percent", cpu_percent), ("memory_percent", memory_percent)] {
+        if !(0.0..=100.0).contains(&percent) {
+            return Err(Problem::bad_request(format!("{name} is {percent}; it must be from 0 to 100.")));
+        }
+    }
+    let sessions = request::within("sessions", sessions, 0, 1_000_000)?;
+    let now = environment.now();
+    let Some(shard) = shard_of(environment, &instance).await? else {
+        return Err(Problem::not_yet("The pool does not know this instance. A new one says ready until it is known."));
+    };
+    let beat = Heartbeat { healthy, cpu_percent, memory_percent, sessions };
+    environment.store.heartbeat(&instance, &beat, now).await?;
+    let answer = register::heartbeat(&instance, &shard, now);
+    let answer = answer.ok_or_else(|| Problem::not_yet("The pool does not know this instance any more."))?;
+    Ok(response::json(200, &answer, None))
+}
+
+/// The shard that has the instance. One under way to another shard is in both; the one it comes from answers until it
+/// has arrived.
+async fn shard_of(environment: &Environment, instance: &InstanceId) -> Result<Option<Shard>, Problem> {
+    let shards = environment.shards(true).await?;
+    let (mut moving, mut here): (Vec<Shard>, Vec<Shard>) = shards
+        .into_iter()
+        .filter(|shard| shard.members.contains_key(instance))
+        .partition(|shard| shard.transfers.contains_key(instance));
+    Ok(here.pop().or_else(|| moving.pop()))
+}

@@ -1,1 +1,67 @@
-//! stub
+//! Growth: once a minute, and at once when someone waits. Only ever adds.
+//!
+//! A run makes the shards if they are not there, repeats launches whose run died, plans on a snapshot, claims its turn
+//! by writing the control item, and only then writes intents and calls EC2. What the event says does not matter: every
+//! run looks at everything.
+
+mod launch;
+mod layout;
+
+use lambda_runtime::Error;
+use pool_core::scale::{self, Template};
+use pool_core::shard::Shard;
+use pool_core::transfer;
+use pool_fleet::Fleet;
+use pool_function::environment::Environment;
+use pool_function::settings::Ec2Settings;
+use pool_function::{moves, steps};
+use pool_store::Written;
+
+/// One run.
+///
+/// # Errors
+/// When the table or EC2 fails. Whatever was begun is finished by the next run.
+pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
+    let shards = layout::ensure(environment).await?;
+    launch::repeat_stale(environment, fleet, &shards).await?;
+    grow(environment, fleet, ec2).await?;
+    serve_waiters(environment).await?;
+    Ok(())
+}
+
+/// Plans, claims the turn, intends, launches.
+async fn grow(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
+    let control = environment.store.control().await?.unwrap_or_default();
+    let shards = environment.store.read_all(control.layout.shards_made, true).await?;
+    let (policy, now) = (&environment.settings.policy, environment.now());
+    let need = scale::need(&shards, policy, now);
+    if need.target <= need.present {
+        tracing::info!(cause = need.why, "nothing to add");
+        return Ok(());
+    }
+    let version = fleet.template_version(&ec2.launch_template_id).await?;
+    let template = Template { id: ec2.launch_template_id.clone(), version, subnets: ec2.subnets.clone() };
+    let plan = scale::plan(&shards, &control, policy, &template, &environment.settings.pool, now);
+    if !environment.store.put_control(&plan.control).await? {
+        tracing::info!(cause = "another run of scale was first", "nothing to add");
+        return Ok(());
+    }
+    tracing::info!(cause = plan.why, launches = plan.launches.len(), "growing");
+    for planned in &plan.launches {
+        if let Written::Applied(_) = steps::write(environment, planned.shard, &planned.transition).await? {
+            launch::carry_out(environment, fleet, planned.shard, &planned.launch, &planned.intent, &plan.why).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings instances that are free in one shard to those who wait in another.
+async fn serve_waiters(environment: &Environment) -> Result<(), Error> {
+    let shards: Vec<Shard> = environment.shards(true).await?;
+    for shard in transfer::wanting(&shards) {
+        // Each move changes what is free where, so the next is planned on a new reading.
+        let fresh = environment.shards(true).await?;
+        moves::bring(environment, &fresh, shard).await?;
+    }
+    Ok(())
+}

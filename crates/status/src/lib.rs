@@ -1,1 +1,38 @@
-//! stub
+//! `GET /v1/pool` and `GET /v1/instances/{id}`: the pool as one picture, and one instance's history with causes. Only
+//! reads.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use pool_core::ids::InstanceId;
+use pool_core::status;
+use pool_function::environment::Environment;
+use pool_function::problem::{self, Problem};
+use pool_function::{caller, request, response};
+
+/// Answers one request.
+pub async fn handle(environment: &Environment, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
+    problem::answer(match request::route(&event) {
+        "GET /v1/pool" => pool(environment, &event).await,
+        "GET /v1/instances/{id}" => instance(environment, &event).await,
+        other => Err(Problem::not_found(format!("status does not answer {other:?}."))),
+    })
+}
+
+async fn pool(environment: &Environment, event: &ApiGatewayV2httpRequest) -> Result<ApiGatewayV2httpResponse, Problem> {
+    caller::owner(event)?;
+    let control = environment.store.control().await?.unwrap_or_default();
+    let shards = environment.store.read_all(control.layout.shards_made, true).await?;
+    Ok(response::json(200, &status::pool(&environment.settings.pool, &shards, &control), None))
+}
+
+async fn instance(
+    environment: &Environment,
+    event: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    caller::owner(event)?;
+    let id: InstanceId = request::id(event)?;
+    let shards = environment.shards(true).await?;
+    let record = environment.store.instance(&id).await?;
+    let unknown = || Problem::not_found(format!("The pool has never seen {id}, or forgot it after a week."));
+    let story = status::story(&shards, record, &id).ok_or_else(unknown)?;
+    Ok(response::json(200, &story, None))
+}

@@ -4,6 +4,7 @@
 //! Entries have one-letter names, because every write is billed by the size of the whole item.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::identity;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -36,14 +37,14 @@ pub fn encode(shard: &Shard) -> Item {
         (names::FREE, list(&shard.free, |id| text(id.as_str()))),
         (names::MEMBERS, map(&shard.members, InstanceId::as_str, member)),
         (names::LEASES, map(&shard.leases, Token::as_str, |id| text(id.as_str()))),
-        (names::LEASE_EPOCHS, map(&shard.lease_epochs, Token::as_str, number)),
+        (names::LEASE_EPOCHS, map(&shard.lease_epochs, Token::as_str, |epoch| number(*epoch))),
         (names::LEASE_TERMS, map(&shard.lease_terms, Token::as_str, terms)),
         (names::QUEUE, list(&shard.queue, |token| text(token.as_str()))),
         (names::QUEUE_TERMS, map(&shard.queue_terms, Token::as_str, terms)),
         (names::CLAIMS, map(&shard.claims, Token::as_str, |at| time(*at))),
-        (names::BOOTING, map(&shard.booting, InstanceId::as_str, number)),
+        (names::BOOTING, map(&shard.booting, InstanceId::as_str, |epoch| number(*epoch))),
         (names::STOPPED, map(&shard.stopped, InstanceId::as_str, stopped)),
-        (names::RESETTING, map(&shard.resetting, InstanceId::as_str, number)),
+        (names::RESETTING, map(&shard.resetting, InstanceId::as_str, |epoch| number(*epoch))),
         (names::LEAVING, map(&shard.leaving, InstanceId::as_str, leaving)),
         (names::INTENTS, map(&shard.intents, LaunchToken::as_str, intent)),
         (names::TRANSFERS, map(&shard.transfers, InstanceId::as_str, transfer)),
@@ -79,7 +80,7 @@ pub fn decode(item: &Item) -> Result<Shard, Damage> {
         leaving: item.map_of(names::LEAVING, InstanceId::trusted, read_leaving)?,
         intents: item.map_of(names::INTENTS, LaunchToken::trusted, read_intent)?,
         transfers: item.map_of(names::TRANSFERS, InstanceId::trusted, read_transfer)?,
-        tombstones: item.map_of(names::TOMBSTONES, str::to_owned, read_tombstone)?,
+        tombstones: item.map_of(names::TOMBSTONES, identity, read_tombstone)?,
     })
 }
 
@@ -278,33 +279,41 @@ impl Entry<'_> {
         self.number(name).map(Timestamp)
     }
 
-    fn list<T>(&self, name: &str, read: impl Fn(&str) -> T) -> Result<Vec<T>, Damage> {
-        let values = self.value(name, |value| value.as_l().ok().cloned())?;
-        values.iter().map(|value| as_text(value).map(&read).ok_or_else(|| self.wrong(name))).collect()
+    pub(crate) fn optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&AttributeValue) -> Option<T>,
+    ) -> Result<Option<T>, Damage> {
+        self.attributes.get(name).map(|value| read(value).ok_or_else(|| self.wrong(name))).transpose()
+    }
+
+    fn list<T>(&self, name: &str, read: impl Fn(String) -> T) -> Result<Vec<T>, Damage> {
+        let values = self.attributes.get(name).and_then(|value| value.as_l().ok()).ok_or_else(|| self.wrong(name))?;
+        values.iter().map(|value| as_text(value).map(|id| read(id.to_owned())).ok_or_else(|| self.wrong(name))).collect()
     }
 
     fn map<K: Ord, V>(
         &self,
         name: &str,
-        key: impl Fn(&str) -> K,
+        key: impl Fn(String) -> K,
         read: impl Fn(&AttributeValue) -> Option<V>,
     ) -> Result<BTreeMap<K, V>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
-        let read = |(id, value)| Ok((key(id), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?));
-        values.iter().map(|(id, value)| (id.as_str(), value)).map(read).collect()
+        let read = |(id, value): (&String, &AttributeValue)| Ok((key(id.clone()), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?));
+        values.iter().map(read).collect()
     }
 
     fn map_of<K: Ord, V>(
         &self,
         name: &str,
-        key: impl Fn(&str) -> K,
+        key: impl Fn(String) -> K,
         read: impl Fn(&Entry<'_>) -> Result<V, Damage>,
     ) -> Result<BTreeMap<K, V>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
         let read = |(id, value): (&String, &AttributeValue)| {
             let at = format!("{name}.{id}");
             let attributes = value.as_m().map_err(|_| self.wrong(&at))?;
-            Ok((key(id), read(&Entry { at: &at, attributes })?))
+            Ok((key(id.clone()), read(&Entry { at: &at, attributes })?))
         };
         values.iter().map(read).collect()
     }

@@ -200,4 +200,50 @@ impl Transition {
             Transition::Resize { .. } => "resize",
         }
     }
+
+    /// The request that it is about, if it is about one.
+    #[must_use]
+    pub fn token(&self) -> Option<&Token> {
+        match self {
+            Transition::Grant { token, .. } | Transition::Enqueue { token, .. } | Transition::GiveUp { token, .. } => {
+                Some(token)
+            }
+            Transition::Confirm { lease, .. }
+            | Transition::Renew { lease, .. }
+            | Transition::End { lease, .. }
+            | Transition::Requeue { lease }
+            | Transition::Swap { lease, .. } => Some(&lease.token),
+            _ => None,
+        }
+    }
+
+    /// The instance that it is about, if it names one.
+    #[must_use]
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            Transition::Confirm { lease, .. }
+            | Transition::Renew { lease, .. }
+            | Transition::End { lease, .. }
+            | Transition::Requeue { lease }
+            | Transition::Swap { lease, .. } => Some(&lease.instance),
+            Transition::AdoptOrphan { instance, .. }
+            | Transition::Doom { instance, .. }
+            | Transition::Locate { instance, .. }
+            | Transition::Ready { instance, .. }
+            | Transition::ReadyAgain { instance, .. }
+            | Transition::ResetDone { instance, .. }
+            | Transition::Fence { instance, .. }
+            | Transition::FenceApart { instance, .. }
+            | Transition::Mark { instance, .. }
+            | Transition::Stop { instance, .. }
+            | Transition::Stopped { instance, .. }
+            | Transition::Start { instance, .. }
+            | Transition::Gone { instance, .. }
+            | Transition::Give { instance, .. }
+            | Transition::Take { instance, .. }
+            | Transition::Done { instance, .. }
+            | Transition::Back { instance, .. } => Some(instance),
+            _ => None,
+        }
+    }
 }

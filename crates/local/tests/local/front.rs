@@ -56,7 +56,8 @@ async fn a_request_becomes_an_event_of_format_two() {
         assert_eq!(event.pointer(pointer), Some(&want), "{pointer}");
     }
     assert!(event.pointer("/headers/cookie").is_none());
-    let typed: ApiGatewayV2httpRequest = serde_json::from_value(event.clone()).expect("the type that the functions use");
+    let typed: ApiGatewayV2httpRequest =
+        serde_json::from_value(event.clone()).expect("the type that the functions use");
     let iam = typed.request_context.authorizer.and_then(|authorizer| authorizer.iam).expect("the IAM part");
     assert_eq!(iam.user_id.as_deref(), Some("caller-a"));
     stage.functions.stop().await;

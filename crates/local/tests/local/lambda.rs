@@ -6,7 +6,7 @@ use pool_local::functions::{Failure, Function, Settings};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::stage::{Directory, Stage, is_alive, pid_in, signal, wait_for};
+use crate::stage::{Directory, Stage, exists, is_alive, pid_in, signal, wait_for};
 
 #[tokio::test]
 async fn an_idle_environment_is_used_again() {
@@ -25,7 +25,8 @@ async fn invocations_at_once_get_environments_of_their_own() {
     let meeting = Directory::new();
     let order = json!({"do": "meet", "directory": meeting.0, "count": 4});
     // None of them answers before all four run, so this ends only if they run at once.
-    let (a, b, c, d) = tokio::join!(stage.status(&order), stage.status(&order), stage.status(&order), stage.status(&order));
+    let (a, b, c, d) =
+        tokio::join!(stage.status(&order), stage.status(&order), stage.status(&order), stage.status(&order));
     let pids: BTreeSet<_> = [a, b, c, d].iter().filter_map(|answer| answer["pid"].as_u64()).collect();
     assert_eq!(pids.len(), 4);
     stage.functions.stop().await;
@@ -70,8 +71,12 @@ async fn a_killed_process_fails_its_invocation_and_is_replaced() {
 async fn a_process_killed_while_idle_costs_no_invocation() {
     let stage = Stage::new(Settings::default()).await;
     for _ in 0..5 {
-        let pid = stage.status(&json!({})).await["pid"].as_u64().expect("a process id");
-        signal("-KILL", u32::try_from(pid).expect("process ids are short"));
+        let pid = stage.status(&json!({})).await["pid"]
+            .as_u64()
+            .and_then(|pid| u32::try_from(pid).ok())
+            .expect("a process id");
+        signal("-KILL", pid);
+        wait_for("its owner to notice", || (!exists(pid)).then_some(())).await;
         assert_ne!(stage.status(&json!({})).await["pid"], pid);
     }
     stage.functions.stop().await;
@@ -101,7 +106,8 @@ async fn a_function_that_does_not_start_says_so() {
 async fn a_stop_ends_running_invocations_and_leaves_no_process() {
     let stage = Stage::new(Settings::default()).await;
     stage.functions.warm().await.expect("the actor starts");
-    let idle = stage.status(&json!({})).await["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id");
+    let idle =
+        stage.status(&json!({})).await["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a process id");
     let meeting = Directory::new();
     let functions = Arc::clone(&stage.functions);
     let order = Stage::forever(&meeting);
@@ -118,7 +124,8 @@ async fn the_invoke_api_answers_like_lambda() {
     let stage = Stage::new(Settings::default()).await;
     let invoke = async |name: &str, kind: &str, payload: String| {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", stage.lambda);
-        let answer = stage.http.post(url).header("x-amz-invocation-type", kind).body(payload).send().await.expect("an answer");
+        let answer =
+            stage.http.post(url).header("x-amz-invocation-type", kind).body(payload).send().await.expect("an answer");
         let error = answer.headers().get("x-amz-function-error").map(|value| value.to_str().expect("text").to_owned());
         let status = answer.status();
         let body: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default();

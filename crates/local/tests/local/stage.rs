@@ -66,7 +66,8 @@ impl Stage {
 
     pub(crate) async fn with_variables(settings: Settings, variables: &[(&str, &str)]) -> Self {
         let binaries = Directory::of_actors();
-        let variables: BTreeMap<_, _> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let logs = Logs::new(false, None).expect("no directory is needed");
         let functions = Functions::new(&binaries.0, variables, &settings, logs);
         let (listener, api) = port().await;
@@ -119,7 +120,16 @@ pub(crate) fn signal(signal: &str, pid: u32) {
 
 /// Whether there is a process of this id that is no zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs");
-    let state = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let state = state_of(pid);
     !state.is_empty() && !state.starts_with('Z')
+}
+
+/// Whether there is a process of this id that is alive or that its parent has not asked about since it died.
+pub(crate) fn exists(pid: u32) -> bool {
+    !state_of(pid).is_empty()
+}
+
+fn state_of(pid: u32) -> String {
+    let output = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output().expect("ps runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

@@ -1,0 +1,148 @@
+//! `POST /v1/leases`.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use pool_core::acquire::{self, Request};
+use pool_core::answer::{Lease, LeaseState, Refusal, Step};
+use pool_core::home::{home, old_home};
+use pool_core::ids::{ShardNo, Token};
+use pool_core::shard::Standing;
+use pool_function::environment::Environment;
+use pool_function::problem::Problem;
+use pool_function::{caller, moves, request, steps};
+use serde::Deserialize;
+
+use crate::{lease_response, look, spread};
+
+/// The body.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    ttl_seconds: Option<u64>,
+    #[serde(default)]
+    wait_seconds: u64,
+}
+
+/// Gives the caller a lease, a place in the queue, or a reason why not.
+pub(crate) async fn handle(
+    environment: &Environment,
+    event: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let owner = caller::owner(event)?;
+    let key = request::idempotency_key(event)?;
+    let Body { ttl_seconds, wait_seconds } = request::body(event)?;
+    let policy = &environment.settings.policy;
+    let ttl_seconds = ttl_seconds.unwrap_or(policy.lease_ttl_seconds);
+    let ttl_seconds = request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;
+    let wait_seconds = request::within("wait_seconds", wait_seconds, 0, policy.wait_max_seconds)?;
+    let shards = shards_in_use(environment).await?;
+    let token = match &key {
+        Some(key) => Token::of_key(&owner, key),
+        None => environment.random_token(shards),
+    };
+    let asked = Request { owner, token, ttl_seconds, wait_seconds };
+    let lease = match ask(environment, &asked, key.is_some()).await {
+        Err(problem) if problem.status == 503 => {
+            environment.wake_scale("a request found nothing free").await;
+            return Err(problem);
+        }
+        other => other?,
+    };
+    if lease.state == LeaseState::Pending {
+        environment.wake_scale("a request waits").await;
+        let lease = look::hold(environment, &asked.owner, lease, request::prefer_wait_seconds(event)).await?;
+        return Ok(lease_response(&lease, true));
+    }
+    Ok(lease_response(&lease, true))
+}
+
+/// Shards that new requests spread over; the policy's number until the pool is set up.
+async fn shards_in_use(environment: &Environment) -> Result<u32, Problem> {
+    let layout = environment.layout().await?;
+    Ok(if layout.number == 0 { environment.settings.policy.shards() } else { layout.shards })
+}
+
+async fn ask(environment: &Environment, asked: &Request, keyed: bool) -> Result<Lease, Problem> {
+    let shards = shards_in_use(environment).await?;
+    if keyed && let Some(lease) = at_old_home(environment, asked).await? {
+        return Ok(lease);
+    }
+    let shard = home(&asked.token, shards);
+    let step = at(environment, asked, shard).await?;
+    match step {
+        Step::Refuse(Refusal::NothingFree) if shards > 1 => elsewhere(environment, asked, keyed, shards).await,
+        Step::Lease(lease) if lease.state == LeaseState::Pending && shards > 1 => {
+            serve_from_elsewhere(environment, shard).await;
+            Ok(lease)
+        }
+        step => answer(step, &asked.token),
+    }
+}
+
+fn answer(step: Step, token: &Token) -> Result<Lease, Problem> {
+    match step {
+        Step::Lease(lease) => {
+            tracing::info!(lease = lease.lease_id, cause = "acquire", state = ?lease.state, "answered");
+            Ok(lease)
+        }
+        Step::Refuse(refusal) => Err(Problem::refused(refusal, spread(token))),
+        Step::Try(_) | Step::Ended => Err(Problem::contended()),
+    }
+}
+
+/// Asks one shard.
+async fn at(environment: &Environment, asked: &Request, shard: ShardNo) -> Result<Step, Problem> {
+    let policy = &environment.settings.policy;
+    let first = acquire::acquire(asked, None, policy, environment.now());
+    steps::carry_out(environment, shard, first, |seen, _| {
+        acquire::acquire(asked, Some(seen), policy, environment.now())
+    })
+    .await
+}
+
+/// A keyed request whose home changed with the layout may still have its lease or wait at the old one.
+async fn at_old_home(environment: &Environment, asked: &Request) -> Result<Option<Lease>, Problem> {
+    let layout = environment.layout().await?;
+    let now = environment.now();
+    let Some(old) = old_home(&asked.token, &layout, &environment.settings.policy, now) else { return Ok(None) };
+    let Some(seen) = environment.store.read(old).await? else { return Ok(None) };
+    if matches!(seen.standing(&asked.token, now), Standing::Unknown | Standing::Expired { .. }) {
+        return Ok(None);
+    }
+    answer(at(environment, asked, old).await?, &asked.token).map(Some)
+}
+
+/// Home has nothing free and the request does not wait. Another shard may have something: a request without a key moves
+/// there, one with a key cannot, so the instance moves to it.
+async fn elsewhere(environment: &Environment, asked: &Request, keyed: bool, shards: u32) -> Result<Lease, Problem> {
+    let all = environment.shards(false).await?;
+    for shard in &all {
+        environment.learn(shard);
+    }
+    let other = all.iter().filter(|shard| shard.number < shards).max_by_key(|shard| shard.free.len());
+    let Some(other) = other.filter(|shard| !shard.free.is_empty()) else {
+        return Err(Problem::refused(Refusal::NothingFree, spread(&asked.token)));
+    };
+    let moved = if keyed {
+        moves::bring(environment, &all, home(&asked.token, shards)).await?;
+        asked.clone()
+    } else {
+        let token = environment.random_token_for(other.number, shards).unwrap_or_else(|| asked.token.clone());
+        Request { token, ..asked.clone() }
+    };
+    let step = at(environment, &moved, home(&moved.token, shards)).await?;
+    answer(step, &moved.token)
+}
+
+/// Someone waits here; brings an instance that is free in another shard. What fails is left to the next poll or tick.
+pub(crate) async fn serve_from_elsewhere(environment: &Environment, shard: ShardNo) {
+    let brought = async {
+        let all = environment.shards(false).await?;
+        if all.iter().any(|other| other.number != shard && !other.free.is_empty()) {
+            moves::bring(environment, &all, shard).await?;
+        }
+        Ok::<(), pool_store::StoreError>(())
+    };
+    if let Err(error) = brought.await {
+        tracing::warn!(%error, shard, cause = "a waiter beside another shard's free instance", "could not move it");
+    }
+}

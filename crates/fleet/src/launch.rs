@@ -1,0 +1,204 @@
+//! Launching: one synchronous `CreateFleet` of type `instant`, whose answer says what started and what did not
+//! (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instant-fleet.html>).
+//!
+//! Rule: the request is made of the intent and its token and nothing else, so that its repetition is the same request.
+//! EC2 then answers with the first one's instances and launches nothing new
+//! (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
+
+use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
+use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
+use aws_sdk_ec2::types::{
+    CreateFleetError, CreateFleetInstance, DefaultTargetCapacityType, FleetLaunchTemplateConfigRequest,
+    FleetLaunchTemplateOverrides, FleetLaunchTemplateOverridesRequest, FleetLaunchTemplateSpecificationRequest,
+    FleetOnDemandAllocationStrategy, FleetType, InstanceLifecycle, InstanceType, OnDemandOptionsRequest, ResourceType,
+    SpotAllocationStrategy, SpotOptionsRequest, TagSpecification, TargetCapacitySpecificationRequest,
+};
+use pool_core::ids::{InstanceId, LaunchToken, ShardNo};
+use pool_core::offering::{LaunchFailure, Meaning};
+use pool_core::shard::{Intent, Kind, Launch, Market};
+use tracing::warn;
+
+use crate::error::{FleetError, shortened};
+use crate::tags::{self, tag};
+use crate::{Fleet, meanings};
+
+/// What a launch brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launched {
+    /// What started: possibly fewer than wanted, and then `failures` tell why. All of them are to be adopted.
+    pub instances: Vec<LaunchedInstance>,
+    /// The offerings that were tried in vain, or the failure of the whole call.
+    pub failures: Vec<LaunchFailure>,
+    /// Whether EC2 answered for the launch. If not, the one failure is that of the call.
+    pub answered: bool,
+}
+
+/// An instance that a launch started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LaunchedInstance {
+    /// Its id.
+    pub instance: InstanceId,
+    /// What it is; the zone is empty while EC2 does not tell.
+    pub kind: Kind,
+    /// The subnet, which with the type and the market names the offering that worked.
+    pub subnet: String,
+    /// The address callers are given; empty while EC2 does not tell.
+    pub address: String,
+}
+
+impl Launched {
+    /// Whether instances may have been launched that this does not tell of: the call failed on its way. The intent must
+    /// stay and be repeated under the same token.
+    ///
+    /// A throttled call counts too: it may be the SDK's own repetition of one whose answer was lost.
+    #[must_use]
+    pub fn is_unclear(&self) -> bool {
+        let may_have_launched =
+            |failure: &LaunchFailure| matches!(failure.meaning, Meaning::Unclear | Meaning::Throttled);
+        !self.answered && self.failures.iter().any(may_have_launched)
+    }
+}
+
+impl Fleet {
+    /// Launches what the intent says, under its token. Repeating the same call launches nothing new and returns the
+    /// same instances, whatever has become of them since.
+    ///
+    /// Addresses and zones are looked up once, since the fleet's answer need not have them; EC2 may not show its own
+    /// instances yet, and then they stay empty.
+    pub async fn launch(&self, shard: ShardNo, token: &LaunchToken, intent: &Intent) -> Launched {
+        match self.request(shard, token, intent).send().await {
+            Ok(answer) => {
+                let mut instances = instances(&answer, &intent.launch);
+                self.locate(&mut instances).await;
+                Launched { instances, failures: answer.errors().iter().map(failure).collect(), answered: true }
+            }
+            Err(error) => {
+                let failure = FleetError::from(error).of_launch();
+                Launched { instances: Vec::new(), failures: vec![failure], answered: false }
+            }
+        }
+    }
+
+    fn request(&self, shard: ShardNo, token: &LaunchToken, intent: &Intent) -> CreateFleetFluentBuilder {
+        let launch = &intent.launch;
+        let capacity = TargetCapacitySpecificationRequest::builder()
+            .total_target_capacity(i32::try_from(intent.count).unwrap_or(i32::MAX))
+            .default_target_capacity_type(match launch.market {
+                Market::Spot => DefaultTargetCapacityType::Spot,
+                Market::OnDemand => DefaultTargetCapacityType::OnDemand,
+            });
+        let request = self
+            .client
+            .create_fleet()
+            .r#type(FleetType::Instant)
+            .client_token(token.as_str())
+            .launch_template_configs(configuration(launch))
+            .target_capacity_specification(capacity.build())
+            .tag_specifications(self.tags(shard, token));
+        match launch.market {
+            Market::Spot => {
+                let strategy = SpotAllocationStrategy::PriceCapacityOptimized;
+                request.spot_options(SpotOptionsRequest::builder().allocation_strategy(strategy).build())
+            }
+            Market::OnDemand => {
+                let strategy = FleetOnDemandAllocationStrategy::LowestPrice;
+                request.on_demand_options(OnDemandOptionsRequest::builder().allocation_strategy(strategy).build())
+            }
+        }
+    }
+
+    /// Only a fleet of type `instant` can tag its instances
+    /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html>).
+    fn tags(&self, shard: ShardNo, token: &LaunchToken) -> TagSpecification {
+        TagSpecification::builder()
+            .resource_type(ResourceType::Instance)
+            .tags(tag(tags::POOL, &self.pool))
+            .tags(tag(tags::SHARD, shard.to_string()))
+            .tags(tag(tags::LAUNCH, token.as_str()))
+            .tags(tag("Name", format!("ec2-pool {}", self.pool)))
+            .tags(tag("Service", "ec2-pool"))
+            .build()
+    }
+
+    /// Fills in what the fleet's answer lacks. A launch has succeeded without it, so a failure is only noted.
+    async fn locate(&self, instances: &mut [LaunchedInstance]) {
+        let ids: Vec<InstanceId> = instances.iter().map(|launched| launched.instance.clone()).collect();
+        let mut seen = match self.seen_of(&ids).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                warn!(%error, "the addresses of a launch could not be looked up; the next listing brings them");
+                return;
+            }
+        };
+        for launched in instances {
+            if let Some(found) = seen.remove(&launched.instance) {
+                launched.address = found.address;
+                launched.kind.zone = found.kind.zone;
+            }
+        }
+    }
+}
+
+/// Every type in every subnet of the launch, of one version of one template.
+fn configuration(launch: &Launch) -> FleetLaunchTemplateConfigRequest {
+    let template = FleetLaunchTemplateSpecificationRequest::builder()
+        .launch_template_id(&launch.template_id)
+        .version(launch.template_version.to_string());
+    let pairs = launch.instance_types.iter().flat_map(|t| launch.subnets.iter().map(move |subnet| (t, subnet)));
+    let choices = pairs.map(|(instance_type, subnet)| {
+        let instance_type = InstanceType::from(instance_type.as_str());
+        FleetLaunchTemplateOverridesRequest::builder().instance_type(instance_type).subnet_id(subnet).build()
+    });
+    FleetLaunchTemplateConfigRequest::builder()
+        .launch_template_specification(template.build())
+        .set_overrides(Some(choices.collect()))
+        .build()
+}
+
+fn instances(answer: &CreateFleetOutput, launch: &Launch) -> Vec<LaunchedInstance> {
+    answer.instances().iter().flat_map(|started| of_one_offering(started, launch)).collect()
+}
+
+/// The instances that one offering gave.
+fn of_one_offering(started: &CreateFleetInstance, launch: &Launch) -> Vec<LaunchedInstance> {
+    let chosen = started.launch_template_and_overrides().and_then(|both| both.overrides());
+    let instance_type = started.instance_type().or(chosen.and_then(FleetLaunchTemplateOverrides::instance_type));
+    let zone = started.availability_zone().or(chosen.and_then(FleetLaunchTemplateOverrides::availability_zone));
+    let subnet = started.subnet_id().or(chosen.and_then(FleetLaunchTemplateOverrides::subnet_id));
+    let market = match started.lifecycle() {
+        Some(InstanceLifecycle::Spot) => Market::Spot,
+        Some(InstanceLifecycle::OnDemand) => Market::OnDemand,
+        _ => launch.market,
+    };
+    let kind = Kind {
+        instance_type: instance_type.map(ToString::to_string).unwrap_or_default(),
+        zone: zone.unwrap_or_default().to_owned(),
+        market,
+        template_version: launch.template_version,
+    };
+    let launched = |id: &String| match id.parse() {
+        Ok(instance) => Some(LaunchedInstance {
+            instance,
+            kind: kind.clone(),
+            subnet: subnet.unwrap_or_default().to_owned(),
+            address: String::new(),
+        }),
+        Err(error) => {
+            warn!(id, %error, "EC2 named a launched instance in an unknown way");
+            None
+        }
+    };
+    started.instance_ids().iter().filter_map(launched).collect()
+}
+
+fn failure(error: &CreateFleetError) -> LaunchFailure {
+    let code = error.error_code().unwrap_or("NoCode");
+    let tried = error.launch_template_and_overrides().and_then(|both| both.overrides());
+    let offering = tried.and_then(|tried| Some((tried.instance_type()?.to_string(), tried.subnet_id()?.to_owned())));
+    LaunchFailure {
+        code: code.to_owned(),
+        message: shortened(error.error_message().unwrap_or_default()),
+        meaning: meanings::of_offering(code),
+        offering,
+    }
+}

@@ -1,0 +1,101 @@
+//! How a function starts: logs, settings, clients. The only place that reads the clock and the environment.
+//!
+//! The connection to the table is opened during the start, which Lambda does not count as part of the first call.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_config::SdkConfig;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use pool_core::ids::Token;
+use pool_core::time::Timestamp;
+use pool_store::Store;
+use serde::{Serialize, de::DeserializeOwned};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::environment::Environment;
+use crate::settings::{Ec2Settings, Settings};
+
+/// A started function.
+pub struct Boot {
+    /// What its handler works with.
+    pub environment: Environment,
+    /// For clients of other services.
+    pub sdk: SdkConfig,
+    variables: Vec<(String, String)>,
+}
+
+/// Starts a function.
+///
+/// # Errors
+/// Every variable that is missing or wrong, at once.
+pub async fn boot() -> Result<Boot, Error> {
+    start_logs();
+    let variables = variables();
+    let settings = Settings::parse(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let sdk = aws_config::from_env().http_client(http).load().await;
+    let store = Store::new(aws_sdk_dynamodb::Client::new(&sdk), &settings.table);
+    let environment = Environment::new(settings, store, Arc::new(clock), Arc::new(random));
+    if let Err(error) = environment.reload_layout().await {
+        // The first request tries again and tells its caller.
+        tracing::warn!(%error, "could not read the layout during the start");
+    }
+    Ok(Boot { environment, sdk, variables })
+}
+
+impl Boot {
+    /// The variables of functions that call EC2.
+    ///
+    /// # Errors
+    /// Every variable that is missing or wrong, at once.
+    pub fn ec2_settings(&self) -> Result<Ec2Settings, Error> {
+        Ok(Ec2Settings::parse(&self.variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?)
+    }
+}
+
+/// Serves invocations with `handle` until Lambda ends the process.
+///
+/// # Errors
+/// When the Runtime API cannot be reached.
+pub async fn serve<E, A, F, R>(handle: F) -> Result<(), Error>
+where
+    E: DeserializeOwned,
+    A: Serialize,
+    F: Fn(E) -> R,
+    R: Future<Output = Result<A, Error>>,
+{
+    lambda_runtime::run(service_fn(|event: LambdaEvent<E>| handle(event.payload))).await
+}
+
+/// JSON lines on standard output, where Lambda takes them from. `RUST_LOG` sets the level, `info` when not given.
+#[expect(clippy::disallowed_methods, reason = "the start is where the environment is read")]
+fn start_logs() {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
+    let filter: Targets = wanted.parse().unwrap_or_default();
+    let filter = if wanted.is_empty() { Targets::new().with_default(tracing::Level::INFO) } else { filter };
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    // A second start in one process, as in a test, keeps the first subscriber.
+    let _already_started = tracing_subscriber::registry().with(filter).with(lines).try_init();
+}
+
+#[expect(clippy::disallowed_methods, reason = "the start is where the environment is read")]
+fn variables() -> Vec<(String, String)> {
+    std::env::vars().collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the clock that is passed on as a value")]
+fn clock() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
+}
+
+fn random() -> [u8; Token::BYTES] {
+    let mut bytes = [0; Token::BYTES];
+    getrandom::fill(&mut bytes).expect("the operating system's random source works, or nothing is safe");
+    bytes
+}

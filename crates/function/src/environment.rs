@@ -1,0 +1,134 @@
+//! What a handler works with: settings, table, clock, randomness, and the layout of the pool as last seen.
+//!
+//! Clock and randomness are values of the environment, so that a simulation can drive the real handlers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pool_core::control::Layout;
+use pool_core::ids::{ShardNo, Token};
+use pool_core::shard::Shard;
+use pool_core::time::Timestamp;
+use pool_store::{Store, StoreError};
+
+use crate::settings::Settings;
+
+/// A waiter wakes `scale` at most once in so many seconds.
+const WAKE_EVERY_SECONDS: u64 = 3;
+
+/// Tells the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Draws the bytes of a token.
+pub type Random = Arc<dyn Fn() -> [u8; Token::BYTES] + Send + Sync>;
+
+/// What a handler works with. One value serves every invocation of a function's process.
+pub struct Environment {
+    /// What the deployment told.
+    pub settings: Settings,
+    /// The table.
+    pub store: Store,
+    clock: Clock,
+    random: Random,
+    seen: Mutex<Seen>,
+}
+
+/// What earlier answers taught.
+#[derive(Default)]
+struct Seen {
+    layout: Layout,
+    free: Vec<usize>,
+    woken_at: Timestamp,
+}
+
+impl Environment {
+    /// An environment that has seen nothing yet.
+    #[must_use]
+    pub fn new(settings: Settings, store: Store, clock: Clock, random: Random) -> Self {
+        Self { settings, store, clock, random, seen: Mutex::default() }
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The layout of the pool. It is read once; later only when a shard's answer shows that it has changed.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn layout(&self) -> Result<Layout, StoreError> {
+        let known = self.seen().layout.clone();
+        if known.number > 0 { Ok(known) } else { self.reload_layout().await }
+    }
+
+    /// Reads the layout anew.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn reload_layout(&self) -> Result<Layout, StoreError> {
+        let layout = self.store.control().await?.map(|control| control.layout).unwrap_or_default();
+        self.seen().layout = layout.clone();
+        Ok(layout)
+    }
+
+    /// Every shard that was ever made.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn shards(&self, consistent: bool) -> Result<Vec<Shard>, StoreError> {
+        let layout = self.layout().await?;
+        self.store.read_all(layout.shards_made, consistent).await
+    }
+
+    /// Remembers how many are free in a shard that came with an answer.
+    pub fn learn(&self, shard: &Shard) {
+        let mut seen = self.seen();
+        let number = shard.number as usize;
+        if seen.free.len() <= number {
+            seen.free.resize(number + 1, 1);
+        }
+        seen.free[number] = shard.free.len();
+    }
+
+    /// A new token, if possible one whose home had something free when last seen.
+    #[must_use]
+    pub fn random_token(&self, shards: u32) -> Token {
+        const DRAWS: usize = 16;
+        let free = self.seen().free.clone();
+        let promising = |home: ShardNo| free.get(home as usize).is_none_or(|free| *free > 0);
+        let draw = || Token::from_bytes((self.random)());
+        let found = (0..DRAWS).map(|_| draw()).find(|token| promising(pool_core::home::home(token, shards)));
+        found.unwrap_or_else(draw)
+    }
+
+    /// A new token whose home is `shard`.
+    #[must_use]
+    pub fn random_token_for(&self, shard: ShardNo, shards: u32) -> Option<Token> {
+        const DRAWS: u32 = 16;
+        let draws = (0..DRAWS * shards).map(|_| Token::from_bytes((self.random)()));
+        draws.into_iter().find(|token| pool_core::home::home(token, shards) == shard)
+    }
+
+    /// Wakes `scale` through the table's stream, at most once in a few seconds. A failure is logged and nothing more:
+    /// `scale` also runs every minute.
+    pub async fn wake_scale(&self, cause: &str) {
+        let now = self.now();
+        {
+            let mut seen = self.seen();
+            if now < seen.woken_at + WAKE_EVERY_SECONDS {
+                return;
+            }
+            seen.woken_at = now;
+        }
+        match self.store.wake(now, WAKE_EVERY_SECONDS).await {
+            Ok(true) => tracing::info!(cause, "woke scale"),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, cause, "could not wake scale"),
+        }
+    }
+
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,104 @@
+//! One launch: the intent is written, EC2 is called, the outcome is recorded. Each step may crash, repeat or come late.
+
+use lambda_runtime::Error;
+use pool_core::ids::{InstanceId, LaunchToken, ShardNo};
+use pool_core::offering;
+use pool_core::scale;
+use pool_core::shard::{Intent, Member, Shard, Transition};
+use pool_fleet::{Fleet, Launched, LaunchedInstance};
+use pool_function::environment::Environment;
+use pool_function::steps;
+use pool_store::Written;
+
+/// Tries of a write that others may get in the way of.
+const TRIES: usize = 5;
+
+/// Repeats launches that were intended by a run that died, with the same token and parameters.
+pub(crate) async fn repeat_stale(environment: &Environment, fleet: &Fleet, shards: &[Shard]) -> Result<(), Error> {
+    for shard in shards {
+        for (launch, intent) in scale::stale_intents(shard, environment.now()) {
+            tracing::warn!(shard = shard.number, %launch, cause = "a run died after it intended this", "repeating a launch");
+            carry_out(environment, fleet, shard.number, &launch, &intent, "repeated after a crash").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Calls EC2 for an intent that is written, and records what came of it.
+pub(crate) async fn carry_out(
+    environment: &Environment,
+    fleet: &Fleet,
+    shard: ShardNo,
+    launch: &LaunchToken,
+    intent: &Intent,
+    why: &str,
+) -> Result<(), Error> {
+    let launched = fleet.launch(shard, launch, intent).await;
+    for failure in &launched.failures {
+        tracing::warn!(shard, %launch, cause = failure.code, message = failure.message, meaning = ?failure.meaning, "launch failed");
+    }
+    remember(environment, intent, &launched).await?;
+    if launched.is_unclear() {
+        // It may have launched. The intent stays, keeps its place in the count, and is repeated with the same token.
+        tracing::warn!(shard, %launch, cause = "EC2's answer is not known", "the launch stays intended");
+        return Ok(());
+    }
+    record(environment, shard, launch, intent, &launched).await?;
+    for instance in &launched.instances {
+        environment.store.note(&instance.instance, Some(shard), "launched", why, environment.now()).await?;
+    }
+    Ok(())
+}
+
+/// Adopts what came, or gives the room back when nothing did.
+async fn record(
+    environment: &Environment,
+    shard: ShardNo,
+    launch: &LaunchToken,
+    intent: &Intent,
+    launched: &Launched,
+) -> Result<(), Error> {
+    let now = environment.now();
+    let mut members: Vec<(InstanceId, Member)> = launched
+        .instances
+        .iter()
+        .map(|instance| {
+            let (kind, address) = (instance.kind.clone(), instance.address.clone());
+            (instance.instance.clone(), Member { address, key: String::new(), boot_id: 0, since: now, served: 0, kind })
+        })
+        .collect();
+    for _ in 0..TRIES {
+        let short = i64::try_from(intent.count)? - i64::try_from(members.len())?;
+        let write = if members.is_empty() {
+            Transition::Settle { launch: launch.clone() }
+        } else {
+            Transition::Adopt { launch: launch.clone(), members: members.clone(), short }
+        };
+        match steps::write(environment, shard, &write).await? {
+            Written::Refused(seen) if seen.intents.contains_key(launch) => {
+                // Some of them are known already, as members or as gone; the others are still to be adopted.
+                members.retain(|(id, _)| !seen.members.contains_key(id) && !seen.tombstones.contains_key(id.as_str()));
+            }
+            // Done now, or by an earlier run.
+            _ => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// Writes the outcome into the control item, whose version others may bump meanwhile.
+async fn remember(environment: &Environment, intent: &Intent, launched: &Launched) -> Result<(), Error> {
+    let offering = |it: &LaunchedInstance| (it.kind.instance_type.clone(), it.subnet.clone());
+    let worked: Vec<(String, String)> = launched.instances.iter().map(offering).collect();
+    for _ in 0..TRIES {
+        let mut control = environment.store.control().await?.unwrap_or_default();
+        let before = control.clone();
+        let (policy, now) = (&environment.settings.policy, environment.now());
+        offering::remember(&mut control, &intent.launch, &worked, &launched.failures, policy, now);
+        if control == before || environment.store.put_control(&control).await? {
+            return Ok(());
+        }
+    }
+    tracing::warn!(cause = "others wrote the control item", "the outcome of a launch was not remembered");
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! The items beside the shards: `control`, `wake`, and the record of each instance.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use pool_core::control::Control;
+use pool_core::ids::{InstanceId, ShardNo};
+use pool_core::node::{Heartbeat, HistoryEntry, InstanceRecord};
+use pool_core::time::Timestamp;
+
+use crate::codec::{self, Damage, Entry, Item, as_number, number, text, time};
+use crate::error::StoreError;
+use crate::names;
+use crate::store::Store;
+
+/// How long the record of an instance is kept after the last word of it.
+const RECORD_LIFE_SECONDS: u64 = 7 * 24 * 3_600;
+/// Entries of a history; an instance that lives a day has a few dozen.
+const HISTORY_MAX: u32 = 100;
+
+impl Store {
+    /// The control item (a strongly consistent read); `None` before its first write.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer, or the item is damaged.
+    pub async fn control(&self) -> Result<Option<Control>, StoreError> {
+        let Some(item) = self.get(names::CONTROL).await? else { return Ok(None) };
+        read_control(&item).map(Some).map_err(|damage| damaged(names::CONTROL, &damage))
+    }
+
+    /// Writes the control item under its next version, if the version in the table is still that of `control` (0: the
+    /// item does not exist). False when it is not: another run was faster.
+    ///
+    /// When the client repeated a request whose answer was lost, false may be about this very write. That is the safe
+    /// side: two runs can write the same content, so the content cannot tell whose write it was.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer.
+    pub async fn put_control(&self, control: &Control) -> Result<bool, StoreError> {
+        let json = serde_json::to_string(control).expect("the control item has text keys and no value that JSON lacks");
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(names::KEY, text(names::CONTROL))
+            .item(names::CONTROL_JSON, text(json))
+            .item(names::VERSION, number(control.version.saturating_add(1)));
+        let put = match control.version {
+            0 => put.condition_expression("attribute_not_exists(version_no)"),
+            seen => put
+                .condition_expression("version_no = :seen")
+                .expression_attribute_values(":seen", number(seen)),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::of("PutItem", &error)),
+        }
+    }
+
+    /// Wakes `scale` through the table's stream, at most once in `every_seconds`; false when somebody else just did.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer.
+    pub async fn wake(&self, now: Timestamp, every_seconds: u64) -> Result<bool, StoreError> {
+        let woken = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(names::KEY, text(names::WAKE))
+            .update_expression("SET woken_at = :now")
+            .condition_expression("attribute_not_exists(woken_at) OR woken_at <= :long_ago")
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":long_ago", time(now - every_seconds))
+            .send()
+            .await;
+        match woken {
+            Ok(_) => Ok(true),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+                Ok(false)
+            }
+            Err(error) => Err(StoreError::of("UpdateItem", &error)),
+        }
+    }
+
+    /// Records a heartbeat and answers the instance's record with it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer, or the record is damaged.
+    pub async fn heartbeat(
+        &self,
+        instance: &InstanceId,
+        beat: &Heartbeat,
+        now: Timestamp,
+    ) -> Result<InstanceRecord, StoreError> {
+        let key = names::instance_key(instance);
+        let written = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(names::KEY, text(&key))
+            .update_expression(
+                "SET is_healthy = :healthy, cpu_percent = :cpu, memory_percent = :memory, session_count = :sessions, \
+                 beat_at = :now, #ttl = :ttl",
+            )
+            .expression_attribute_names("#ttl", names::TTL)
+            .expression_attribute_values(":healthy", AttributeValue::Bool(beat.healthy))
+            .expression_attribute_values(":cpu", number(beat.cpu_percent))
+            .expression_attribute_values(":memory", number(beat.memory_percent))
+            .expression_attribute_values(":sessions", number(beat.sessions))
+            .expression_attribute_values(":now", time(now))
+            .expression_attribute_values(":ttl", time(now + RECORD_LIFE_SECONDS))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await
+            .map_err(|error| StoreError::of("UpdateItem", &error))?;
+        record(instance, &written.attributes.unwrap_or_default())
+    }
+
+    /// Adds a line to the history of an instance, and its shard if known. A history that is full takes no more.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer.
+    pub async fn note(
+        &self,
+        instance: &InstanceId,
+        shard: Option<ShardNo>,
+        what: &str,
+        why: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let line = codec::entry([("at", time(now)), ("what", text(what)), ("why", text(why))]);
+        let mut update =
+            "SET history_list = list_append(if_not_exists(history_list, :none), :line), #ttl = :ttl".to_owned();
+        let mut request = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(names::KEY, text(names::instance_key(instance)))
+            .condition_expression("attribute_not_exists(history_list) OR size(history_list) < :max")
+            .expression_attribute_names("#ttl", names::TTL)
+            .expression_attribute_values(":none", AttributeValue::L(Vec::new()))
+            .expression_attribute_values(":line", AttributeValue::L(vec![line]))
+            .expression_attribute_values(":max", number(HISTORY_MAX))
+            .expression_attribute_values(":ttl", time(now + RECORD_LIFE_SECONDS));
+        if let Some(shard) = shard {
+            update.push_str(", shard_no = :shard");
+            request = request.expression_attribute_values(":shard", number(shard));
+        }
+        match request.update_expression(update).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) => Err(StoreError::of("UpdateItem", &error)),
+        }
+    }
+
+    /// The record of an instance; `None` when nothing was ever heard of it, or not for a week.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer, or the record is damaged.
+    pub async fn instance(&self, instance: &InstanceId) -> Result<Option<InstanceRecord>, StoreError> {
+        let item = self.get(&names::instance_key(instance)).await?;
+        item.map(|item| record(instance, &item)).transpose()
+    }
+
+    /// The records of these instances, in their order, as of about now (reads at half the price); those without one are
+    /// left out.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses a request, does not answer, or keeps leaving items unread, or when a record
+    /// is damaged.
+    pub async fn instances(&self, ids: &[InstanceId]) -> Result<Vec<InstanceRecord>, StoreError> {
+        let distinct: HashSet<String> = ids.iter().map(names::instance_key).collect();
+        let items = self.get_batch(distinct.into_iter().collect(), false).await?;
+        ids.iter().filter_map(|id| items.get(&names::instance_key(id)).map(|item| record(id, item))).collect()
+    }
+}
+
+fn read_control(item: &Item) -> Result<Control, Damage> {
+    let entry = Entry { at: names::CONTROL, attributes: item };
+    let version = entry.number(names::VERSION)?;
+    let content: Control = serde_json::from_str(entry.text(names::CONTROL_JSON)?)
+        .map_err(|error| Damage(format!("{}: {error}", names::CONTROL_JSON)))?;
+    Ok(Control { version, ..content })
+}
+
+/// A record without a heartbeat, or without a history, is a whole one: either may come first.
+fn record(instance: &InstanceId, item: &Item) -> Result<InstanceRecord, StoreError> {
+    let key = names::instance_key(instance);
+    read_record(instance, &Entry { at: "the record", attributes: item }).map_err(|damage| damaged(&key, &damage))
+}
+
+fn read_record(instance: &InstanceId, entry: &Entry<'_>) -> Result<InstanceRecord, Damage> {
+    Ok(InstanceRecord {
+        instance: instance.clone(),
+        shard: entry.optional(names::INSTANCE_SHARD, as_number)?,
+        healthy: entry.optional(names::HEALTHY, |value| value.as_bool().ok().copied())?.unwrap_or(true),
+        cpu_percent: entry.optional(names::CPU_PERCENT, as_number)?.unwrap_or(0.0),
+        memory_percent: entry.optional(names::MEMORY_PERCENT, as_number)?.unwrap_or(0.0),
+        sessions: entry.optional(names::SESSIONS, as_number)?.unwrap_or(0),
+        beat_at: entry.optional(names::BEAT_AT, as_number)?.map(Timestamp),
+        history: entry.optional(names::HISTORY, read_history)?.unwrap_or_default(),
+    })
+}
+
+fn read_history(value: &AttributeValue) -> Option<Vec<HistoryEntry>> {
+    value.as_l().ok()?.iter().map(read_line).collect()
+}
+
+fn read_line(value: &AttributeValue) -> Option<HistoryEntry> {
+    let line = Entry { at: names::HISTORY, attributes: value.as_m().ok()? };
+    Some(HistoryEntry {
+        at: line.time("at").ok()?,
+        what: line.text("what").ok()?.to_owned(),
+        why: line.text("why").ok()?.to_owned(),
+    })
+}
+
+fn damaged(key: &str, damage: &Damage) -> StoreError {
+    StoreError::Damaged { key: key.to_owned(), what: damage.to_string() }
+}

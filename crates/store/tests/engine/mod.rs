@@ -1,0 +1,52 @@
+//! The engine under test: an embedded DynamoDB, or the one that `AWS_ENDPOINT_URL_DYNAMODB` names, with a table of its
+//! own for each test.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Config, Credentials, Region};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
+use dynoxide::Database;
+
+/// A client of the engine, and the name of a new table in it.
+pub async fn start() -> (Client, String) {
+    let endpoint = match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
+        Ok(endpoint) => endpoint,
+        Err(_) => embedded().await,
+    };
+    let client = Client::from_conf(
+        Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(endpoint)
+            .build(),
+    );
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is past 1970");
+    let table = format!("pool-test-{}-{}", std::process::id(), since_1970.as_nanos());
+    create_table(&client, &table).await;
+    (client, table)
+}
+
+async fn embedded() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound address");
+    let database = Database::memory().expect("a database in memory");
+    tokio::spawn(dynoxide::server::serve_with_shutdown(listener, database, std::future::pending()));
+    format!("http://{address}")
+}
+
+async fn create_table(client: &Client, table: &str) {
+    let key = AttributeDefinition::builder().attribute_name("pk").attribute_type(ScalarAttributeType::S).build();
+    let schema = KeySchemaElement::builder().attribute_name("pk").key_type(KeyType::Hash).build();
+    client
+        .create_table()
+        .table_name(table)
+        .attribute_definitions(key.expect("name and type are set"))
+        .key_schema(schema.expect("name and type are set"))
+        .billing_mode(BillingMode::PayPerRequest)
+        .send()
+        .await
+        .expect("the table is created");
+}
