@@ -3,17 +3,15 @@
 
 use crate::ids::InstanceId;
 use crate::leaving;
+use crate::reap_idle::Ec2Instance;
 use crate::shard::{Place, Shard, StopPhase, Transition};
 use crate::time::Timestamp;
 
 /// What is known of an instance, by an event that cannot be taken back or by asking EC2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// It runs, at this address (empty when EC2 did not tell).
-    Running {
-        /// The address callers are given.
-        address: String,
-    },
+    /// It runs, and EC2 tells this of it.
+    Running(Ec2Instance),
     /// It is stopped.
     Stopped,
     /// It is shutting down.
@@ -32,12 +30,11 @@ pub enum Fact {
 /// The next write after a fact, with the instance's shard as last seen; `None` when nothing is left to do.
 #[must_use]
 pub fn next(shard: &Shard, instance: &InstanceId, fact: &Fact, now: Timestamp) -> Option<Transition> {
-    let member = shard.members.get(instance)?;
+    if !shard.members.contains_key(instance) {
+        return None;
+    }
     match fact {
-        Fact::Running { address } if !address.is_empty() && member.address != *address => {
-            Some(Transition::Locate { instance: instance.clone(), address: address.clone() })
-        }
-        Fact::Running { .. } => None,
+        Fact::Running(found) => locate(shard, found),
         Fact::Stopped => stopped(shard, instance, now),
         Fact::ShuttingDown => leaving::withdraw(shard, instance, "EC2 shuts it down", now),
         Fact::Terminated if shard.leaving.contains_key(instance) => gone(shard, instance, now),
@@ -47,6 +44,23 @@ pub fn next(shard: &Shard, instance: &InstanceId, fact: &Fact, now: Timestamp) -
         }
         Fact::Rebalance => leaving::withdraw(shard, instance, "EC2 recommends to replace it", Timestamp::NEVER),
     }
+}
+
+/// Records what EC2 tells only after a launch, if it is news: where the instance is, and its address. Without an address
+/// it cannot become ready.
+#[must_use]
+pub fn locate(shard: &Shard, found: &Ec2Instance) -> Option<Transition> {
+    let member = shard.members.get(&found.instance)?;
+    let news = !found.address.is_empty() && (member.address != found.address || member.kind != found.kind);
+    let (instance, address, kind) = (found.instance.clone(), found.address.clone(), found.kind.clone());
+    news.then_some(Transition::Locate { instance, address, kind })
+}
+
+/// Members whose address EC2 has not told yet.
+#[must_use]
+pub fn unlocated(shards: &[Shard]) -> Vec<InstanceId> {
+    let members = shards.iter().flat_map(|shard| &shard.members);
+    members.filter(|(_, member)| member.address.is_empty()).map(|(instance, _)| instance.clone()).collect()
 }
 
 fn stopped(shard: &Shard, instance: &InstanceId, now: Timestamp) -> Option<Transition> {

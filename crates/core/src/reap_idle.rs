@@ -335,22 +335,6 @@ pub fn judge_orphan(orphan: &Orphan, shard: &Shard, now: Timestamp) -> Transitio
     Transition::Doom { instance, launch, now }
 }
 
-/// Addresses that EC2 knows and the shards do not.
-#[must_use]
-pub fn addresses(shards: &[Shard], ec2: &Ec2Word) -> Vec<(ShardNo, Transition)> {
-    let mut found = Vec::new();
-    for shard in shards {
-        for (instance, member) in &shard.members {
-            let address = ec2.listed.get(instance).map_or("", |listed| listed.address.as_str());
-            if !address.is_empty() && member.address != address {
-                let transition = Transition::Locate { instance: instance.clone(), address: address.to_owned() };
-                found.push((shard.number, transition));
-            }
-        }
-    }
-    found
-}
-
 /// Tombstones that nothing under way can need any more: old, and no shard records the transfer.
 #[must_use]
 pub fn forgettable(shards: &[Shard], now: Timestamp) -> Vec<(ShardNo, Transition)> {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName};
+use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName, Placement, Reservation};
 use pool_core::ids::{InstanceId, LaunchToken};
 use pool_core::offering::Meaning;
 use pool_core::policy::EndpointAddress;
@@ -78,7 +78,7 @@ impl Fleet {
         let mut pages = self.client.describe_instances().filters(filter).into_paginator().page_size(PAGE_MAX).send();
         let mut seen = Seen::new();
         while let Some(page) = pages.next().await.transpose()? {
-            let instances = page.reservations().iter().flat_map(|reservation| reservation.instances());
+            let instances = page.reservations().iter().flat_map(Reservation::instances);
             seen.extend(
                 instances.filter_map(|instance| self.read(instance)).map(|found| (found.instance.clone(), found)),
             );
@@ -95,7 +95,7 @@ impl Fleet {
                 return if error.meaning == Meaning::Unknown { Ok(Some(None)) } else { Err(error) };
             }
         };
-        let mut described = answer.reservations().iter().flat_map(|reservation| reservation.instances());
+        let mut described = answer.reservations().iter().flat_map(Reservation::instances);
         let this = described.find(|described| described.instance_id() == Some(instance.as_str()));
         Ok(this.and_then(|described| self.read(described)).map(Some))
     }
@@ -125,7 +125,7 @@ impl Fleet {
         };
         let kind = Kind {
             instance_type: described.instance_type().map(ToString::to_string).unwrap_or_default(),
-            zone: described.placement().and_then(|place| place.availability_zone()).unwrap_or_default().to_owned(),
+            zone: described.placement().and_then(Placement::availability_zone).unwrap_or_default().to_owned(),
             market,
             template_version: tagged(tags::TEMPLATE_VERSION).and_then(|text| text.parse().ok()).unwrap_or(0),
         };

@@ -14,6 +14,7 @@ mod meanings;
 pub mod tags;
 
 use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::LaunchTemplate;
 use pool_core::ids::InstanceId;
 use pool_core::offering::Meaning;
 use pool_core::policy::EndpointAddress;
@@ -47,8 +48,8 @@ impl Fleet {
     /// EC2's refusal, such as a template that is not there; [`Meaning::Unclear`] when EC2's answer holds no version.
     pub async fn template_version(&self, template_id: &str) -> Result<u64, FleetError> {
         let answer = self.client.describe_launch_templates().launch_template_ids(template_id).send().await?;
-        let of_this = |t: &&aws_sdk_ec2::types::LaunchTemplate| t.launch_template_id() == Some(template_id);
-        let newest = answer.launch_templates().iter().find(of_this).and_then(|t| t.latest_version_number());
+        let of_this = |t: &&LaunchTemplate| t.launch_template_id() == Some(template_id);
+        let newest = answer.launch_templates().iter().find(of_this).and_then(LaunchTemplate::latest_version_number);
         let newest = newest.and_then(|number| u64::try_from(number).ok()).filter(|number| *number > 0);
         newest.ok_or_else(|| FleetError::unreadable(&format!("launch template {template_id} came without a version")))
     }

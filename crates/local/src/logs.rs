@@ -100,7 +100,7 @@ fn readable(record: &Map<String, Value>) -> String {
     let fields = record.get("fields").and_then(Value::as_object).unwrap_or(record);
     let mut line = fields.get("message").map(text).unwrap_or_default();
     for (key, value) in fields {
-        if !matches!(key.as_str(), "message" | "level" | "timestamp" | "target") {
+        if !matches!(key.as_str(), "message" | "level" | "timestamp" | "target" | "span" | "spans") {
             line.extend([" ", key, "=", &text(value)]);
         }
     }

@@ -82,7 +82,7 @@ async fn ask(fleet: &Fleet, instance: &InstanceId) -> Result<Option<Fact>, Error
     let mut word = fleet.describe(std::slice::from_ref(instance)).await?;
     let Some(found) = word.remove(instance).flatten() else { return Ok(None) };
     Ok(match found.state {
-        Ec2State::Running => Some(Fact::Running { address: found.address }),
+        Ec2State::Running => Some(Fact::Running(found)),
         Ec2State::Stopped => Some(Fact::Stopped),
         Ec2State::ShuttingDown => Some(Fact::ShuttingDown),
         Ec2State::Terminated => Some(Fact::Terminated),

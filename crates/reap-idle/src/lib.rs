@@ -7,6 +7,7 @@ mod reconcile;
 
 use lambda_runtime::Error;
 use pool_core::ending;
+use pool_core::on_instance_state_change;
 use pool_core::reap_idle::{self, Ec2Word};
 use pool_core::shard::Shard;
 use pool_fleet::Fleet;
@@ -30,8 +31,10 @@ pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Erro
 
     moves::settle_stuck(environment, &shards).await?;
     end_overdue(environment, shards).await?;
-    for (shard, locate) in reap_idle::addresses(&environment.shards(true).await?, &ec2) {
-        steps::write(environment, shard, &locate).await?;
+    for shard in environment.shards(true).await? {
+        for locate in ec2.listed.values().filter_map(|found| on_instance_state_change::locate(&shard, found)) {
+            steps::write(environment, shard.number, &locate).await?;
+        }
     }
     reconcile::judge_orphans(environment, fleet, &ec2).await?;
     fence(environment, &ec2).await?;

@@ -61,7 +61,10 @@ async fn ready(
         let (ReadyStep::Try(write), Some(shard)) = (&step, &seen) else {
             return match step {
                 ReadyStep::Done => Ok(response::empty(204)),
-                _ => Err(Problem::not_yet("The pool does not know this instance or its address yet. Try again.")),
+                _ => {
+                    environment.wake_scale("a node is ready before the pool knows its address").await;
+                    Err(Problem::not_yet("The pool does not know this instance or its address yet. Try again."))
+                }
             };
         };
         let number = shard.number;

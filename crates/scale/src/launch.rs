@@ -3,6 +3,7 @@
 use lambda_runtime::Error;
 use pool_core::ids::{InstanceId, LaunchToken, ShardNo};
 use pool_core::offering;
+use pool_core::on_instance_state_change;
 use pool_core::scale;
 use pool_core::shard::{Intent, Member, Shard, Transition};
 use pool_fleet::{Fleet, Launched, LaunchedInstance};
@@ -19,6 +20,21 @@ pub(crate) async fn repeat_stale(environment: &Environment, fleet: &Fleet, shard
         for (launch, intent) in scale::stale_intents(shard, environment.now()) {
             tracing::warn!(shard = shard.number, %launch, cause = "a run died after it intended this", "repeating a launch");
             carry_out(environment, fleet, shard.number, &launch, &intent, "repeated after a crash").await?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks EC2 for the address of members that have none yet: their nodes are waiting for it to become ready.
+pub(crate) async fn locate(environment: &Environment, fleet: &Fleet, shards: &[Shard]) -> Result<(), Error> {
+    let unlocated = on_instance_state_change::unlocated(shards);
+    if unlocated.is_empty() {
+        return Ok(());
+    }
+    let found = fleet.describe(&unlocated).await?;
+    for shard in shards {
+        for locate in found.values().flatten().filter_map(|found| on_instance_state_change::locate(shard, found)) {
+            steps::write(environment, shard.number, &locate).await?;
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ use pool_store::Written;
 pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
     let shards = layout::ensure(environment).await?;
     launch::repeat_stale(environment, fleet, &shards).await?;
+    launch::locate(environment, fleet, &shards).await?;
     grow(environment, fleet, ec2).await?;
     serve_waiters(environment).await?;
     Ok(())

@@ -137,19 +137,24 @@ fn read_terms(entry: &Entry<'_>) -> Result<Terms, Damage> {
 }
 
 pub(crate) fn member(member: &Member) -> AttributeValue {
-    let Kind { instance_type, zone, market, template_version } = &member.kind;
-    let market = match market {
-        Market::Spot => "spot",
-        Market::OnDemand => "on-demand",
-    };
     entry([
         ("a", text(&member.address)),
         ("k", text(&member.key)),
         ("b", number(member.boot_id)),
         ("s", time(member.since)),
         ("n", number(member.served)),
-        ("w", text(format!("{template_version}/{market}/{zone}/{instance_type}"))),
+        ("w", kind(&member.kind)),
     ])
+}
+
+/// What an instance is, as one string: it is written often and never asked for in an expression.
+pub(crate) fn kind(kind: &Kind) -> AttributeValue {
+    let Kind { instance_type, zone, market, template_version } = kind;
+    let market = match market {
+        Market::Spot => "spot",
+        Market::OnDemand => "on-demand",
+    };
+    text(format!("{template_version}/{market}/{zone}/{instance_type}"))
 }
 
 fn read_member(entry: &Entry<'_>) -> Result<Member, Damage> {
@@ -259,11 +264,7 @@ impl Entry<'_> {
         Damage(format!("{name} in {} is missing or not as it should be", self.at))
     }
 
-    pub(crate) fn value<T>(
-        &self,
-        name: &str,
-        read: impl FnOnce(&AttributeValue) -> Option<T>,
-    ) -> Result<T, Damage> {
+    pub(crate) fn value<T>(&self, name: &str, read: impl FnOnce(&AttributeValue) -> Option<T>) -> Result<T, Damage> {
         self.attributes.get(name).and_then(read).ok_or_else(|| self.wrong(name))
     }
 
@@ -289,7 +290,10 @@ impl Entry<'_> {
 
     fn list<T>(&self, name: &str, read: impl Fn(String) -> T) -> Result<Vec<T>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_l().ok()).ok_or_else(|| self.wrong(name))?;
-        values.iter().map(|value| as_text(value).map(|id| read(id.to_owned())).ok_or_else(|| self.wrong(name))).collect()
+        values
+            .iter()
+            .map(|value| as_text(value).map(|id| read(id.to_owned())).ok_or_else(|| self.wrong(name)))
+            .collect()
     }
 
     fn map<K: Ord, V>(
@@ -299,7 +303,9 @@ impl Entry<'_> {
         read: impl Fn(&AttributeValue) -> Option<V>,
     ) -> Result<BTreeMap<K, V>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
-        let read = |(id, value): (&String, &AttributeValue)| Ok((key(id.clone()), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?));
+        let read = |(id, value): (&String, &AttributeValue)| {
+            Ok((key(id.clone()), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?))
+        };
         values.iter().map(read).collect()
     }
 

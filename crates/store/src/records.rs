@@ -47,9 +47,7 @@ impl Store {
             .item(names::VERSION, number(control.version.saturating_add(1)));
         let put = match control.version {
             0 => put.condition_expression("attribute_not_exists(version_no)"),
-            seen => put
-                .condition_expression("version_no = :seen")
-                .expression_attribute_values(":seen", number(seen)),
+            seen => put.condition_expression("version_no = :seen").expression_attribute_values(":seen", number(seen)),
         };
         match put.send().await {
             Ok(_) => Ok(true),

@@ -87,9 +87,10 @@ impl Shard {
                 self.begin_boot(instance, member);
             }
             Transition::Doom { instance, now, .. } => self.entomb(instance.as_str(), Fate::Doomed, *now),
-            Transition::Locate { instance, address } => {
+            Transition::Locate { instance, address, kind } => {
                 if let Some(member) = self.members.get_mut(instance) {
                     member.address.clone_from(address);
+                    member.kind = kind.clone();
                 }
             }
             Transition::Ready { instance, key, boot_id, now, next, .. } => {

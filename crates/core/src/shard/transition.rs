@@ -8,7 +8,7 @@
     reason = "the fields have the names of the protocol, and each variant's sentence says what they are for"
 )]
 
-use super::{Intent, Leaving, Member, Terms, Timestamp};
+use super::{Intent, Kind, Leaving, Member, Terms, Timestamp};
 use crate::ids::{Epoch, InstanceId, LaunchToken, Owner, ShardNo, Token, TransferId};
 
 /// One grant: this instance to this token, in this epoch.
@@ -103,8 +103,8 @@ pub enum Transition {
     AdoptOrphan { instance: InstanceId, member: Member, launch: LaunchToken },
     /// Decides to terminate such an instance.
     Doom { instance: InstanceId, launch: LaunchToken, now: Timestamp },
-    /// Records the address that EC2 told.
-    Locate { instance: InstanceId, address: String },
+    /// Records what EC2 tells of an instance only after its launch: its address, and what and where it is.
+    Locate { instance: InstanceId, address: String, kind: Kind },
     /// The node of an instance that booted since `boot_epoch` serves.
     Ready { instance: InstanceId, boot_epoch: Epoch, key: String, boot_id: u64, now: Timestamp, next: Next },
     /// The node started again and has a new key.

@@ -215,10 +215,10 @@ async fn failure_14_a_throttled_launch_is_unclear_and_may_be_repeated() {
 
 #[tokio::test]
 async fn nobody_at_the_other_end_is_unclear() {
-    // The port was free a moment ago, and nothing listens on it now.
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let endpoint = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
-    drop(listener);
+    // A socket that holds its port and does not listen: every connection is refused.
+    let deaf = tokio::net::TcpSocket::new_v4().expect("a socket");
+    deaf.bind(([127, 0, 0, 1], 0).into()).expect("a free port");
+    let endpoint = format!("http://{}", deaf.local_addr().expect("a bound socket has an address"));
     let fleet = Fleet::new(client(&endpoint, RetryConfig::disabled()), "nobody", EndpointAddress::Private);
     let error = fleet.list().await.expect_err("nobody answers");
     assert_eq!((error.code.as_str(), error.meaning), ("NoAnswer", Meaning::Unclear));

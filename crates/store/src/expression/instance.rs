@@ -79,12 +79,13 @@ fn adopt(draft: &mut Draft, launch: &LaunchToken, members: &[(InstanceId, Member
 /// What an instance's node and EC2 tell of it while it serves or is about to.
 fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
     match transition {
-        Transition::Locate { instance, address } => {
+        Transition::Locate { instance, address, kind } => {
             draft
-                .set("member_map.#i.a = :a")
+                .set("member_map.#i.a = :a, member_map.#i.w = :w")
                 .only_if("attribute_exists(member_map.#i)")
                 .name("#i", instance.as_str())
-                .value(":a", text(address));
+                .value(":a", text(address))
+                .value(":w", codec::kind(kind));
         }
         Transition::Ready { instance, boot_epoch, key, boot_id, now, next } => {
             know_node(draft, instance, key, *boot_id)

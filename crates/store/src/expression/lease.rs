@@ -83,9 +83,9 @@ fn end(draft: &mut Draft, lease: &LeaseRef, by: &EndedBy, after: &AfterEnd, now:
     draft.name("#i", lease.instance.as_str()).only_if(if *after == AfterEnd::Left { LEFT } else { STAY });
     match after {
         AfterEnd::Reuse(next) => served(draft).place(&lease.instance, next, now),
-        AfterEnd::Reset => served(draft)
-            .set("reset_epoch.#i = lease_epoch.#t, member_map.#i.s = :now")
-            .value(":now", time(now)),
+        AfterEnd::Reset => {
+            served(draft).set("reset_epoch.#i = lease_epoch.#t, member_map.#i.s = :now").value(":now", time(now))
+        }
         AfterEnd::Recycle(cause) => draft.set("leaving_map.#i = :l").value(":l", leaving(cause)),
         AfterEnd::Left => draft,
     };

@@ -114,8 +114,5 @@ fn back(draft: &mut Draft, instance: &InstanceId, transfer: &TransferId, now: Ti
 }
 
 fn under_way<'a>(draft: &'a mut Draft, instance: &InstanceId, transfer: &TransferId) -> &'a mut Draft {
-    draft
-        .only_if("transfer_map.#i.x = :x")
-        .name("#i", instance.as_str())
-        .value(":x", text(transfer.as_str()))
+    draft.only_if("transfer_map.#i.x = :x").name("#i", instance.as_str()).value(":x", text(transfer.as_str()))
 }

@@ -9,16 +9,16 @@ use pool_core::shard::{
 use pool_core::time::Timestamp;
 
 /// Small numbers drawn from one seed (SplitMix64), so that a step of a sequence is one number that a test can print.
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
     /// Dice that fall the same way for the same seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A number from 0 to `sides` - 1.
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -46,7 +46,7 @@ impl Dice {
 const KINDS: u64 = 34;
 
 /// A transition for this shard at `now`; `past` are those of earlier steps.
-pub fn transition(dice: &mut Dice, shard: &Shard, now: Timestamp, past: &[Transition]) -> Transition {
+pub(crate) fn transition(dice: &mut Dice, shard: &Shard, now: Timestamp, past: &[Transition]) -> Transition {
     if dice.one_in(10) {
         if let Some(again) = dice.one_of(past.iter().cloned()) {
             return again;
@@ -54,7 +54,7 @@ pub fn transition(dice: &mut Dice, shard: &Shard, now: Timestamp, past: &[Transi
     }
     // Most steps try again until the shard would permit the draw: otherwise few would.
     let mut drawn = one(dice, shard, now);
-    for _ in 0..dice.roll(5) {
+    for _ in 0..dice.roll(20) {
         if shard.clone().apply(&drawn).is_ok() {
             break;
         }
@@ -86,8 +86,14 @@ fn of_leases(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Trans
             Transition::Renew { owner: owner_of(dice, shard, &lease), lease, now, until: now + dice.roll(30) }
         }
         8..=11 => end(dice, shard, now),
-        12 => Transition::Requeue { lease: lost(dice, shard) },
-        13 => Transition::Swap { lease: lost(dice, shard), claim_until: now + dice.roll(10) },
+        12 | 13 => {
+            let lease = lost(dice, shard);
+            if dice.mostly([shard.free.is_empty()], |dice| dice.one_in(2)) {
+                Transition::Requeue { lease }
+            } else {
+                Transition::Swap { lease, claim_until: now + dice.roll(10) }
+            }
+        }
         14 => {
             let position = dice.roll(shard.queue.len() as u64 + 1);
             let token = dice.mostly(at(&shard.queue, position), token);
@@ -148,7 +154,11 @@ fn of_launches(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Tra
 fn of_instances(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Transition {
     let some_member = dice.mostly(shard.members.keys().cloned(), instance);
     match (kind, dice.roll(3)) {
-        (22, 0) => Transition::Locate { instance: some_member, address: format!("10.0.0.{}", dice.roll(9)) },
+        (22, 0) => Transition::Locate {
+            instance: some_member,
+            address: format!("10.0.0.{}", dice.roll(9)),
+            kind: member(dice, now).kind,
+        },
         (22, _) => {
             let (key, boot_id) = (format!("key-{}", dice.roll(9)), dice.roll(9));
             Transition::ReadyAgain { instance: some_member, key, boot_id }
@@ -166,7 +176,12 @@ fn of_instances(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Tr
             Transition::ResetDone { instance, cleaned_epoch, now, next: next(dice, shard, now) }
         }
         (25, 0) => Transition::Gone { instance: dice.mostly(shard.leaving.keys().cloned(), instance), now },
-        (25, _) => Transition::Mark { instance: some_member, leaving: leaving(dice, now) },
+        (25, roll) => {
+            // Half of them take an instance from under a waiter that has not confirmed yet: the rarest histories.
+            let unconfirmed = shard.claims.keys().filter_map(|token| shard.leases.get(token).cloned());
+            let instance = if roll == 1 { dice.mostly(unconfirmed, instance) } else { some_member };
+            Transition::Mark { instance, leaving: leaving(dice, now) }
+        }
         (26, roll) => {
             let position = dice.roll(shard.free.len() as u64 + 1);
             let instance = dice.mostly(at(&shard.free, position), instance);
@@ -256,7 +271,7 @@ fn owner_of(dice: &mut Dice, shard: &Shard, lease: &LeaseRef) -> Owner {
 }
 
 /// An instance of a small world.
-pub fn instance(dice: &mut Dice) -> InstanceId {
+pub(crate) fn instance(dice: &mut Dice) -> InstanceId {
     InstanceId::trusted(format!("i-{:017x}", dice.roll(9)))
 }
 
@@ -275,7 +290,7 @@ fn leaving(dice: &mut Dice, now: Timestamp) -> Leaving {
 }
 
 /// Some instance's facts.
-pub fn member(dice: &mut Dice, now: Timestamp) -> Member {
+pub(crate) fn member(dice: &mut Dice, now: Timestamp) -> Member {
     Member {
         address: String::new(),
         key: String::new(),
@@ -292,7 +307,7 @@ pub fn member(dice: &mut Dice, now: Timestamp) -> Member {
 }
 
 /// Some launch's parameters.
-pub fn parameters(dice: &mut Dice) -> Launch {
+pub(crate) fn parameters(dice: &mut Dice) -> Launch {
     Launch {
         template_id: "lt-0123456789abcdef0".to_owned(),
         template_version: dice.roll(9),
@@ -312,11 +327,8 @@ fn next(dice: &mut Dice, shard: &Shard, now: Timestamp) -> Next {
 /// A lease, mostly one of those that `fit`, sometimes with another epoch or instance.
 fn lease(dice: &mut Dice, shard: &Shard, fit: impl Fn(&LeaseRef) -> bool) -> LeaseRef {
     let fitting: Vec<LeaseRef> = shard.leases.keys().filter_map(|token| shard.lease(token)).filter(fit).collect();
-    let mut lease = dice.mostly(fitting, |dice| LeaseRef {
-        token: token(dice),
-        instance: instance(dice),
-        epoch: dice.roll(40),
-    });
+    let mut lease =
+        dice.mostly(fitting, |dice| LeaseRef { token: token(dice), instance: instance(dice), epoch: dice.roll(40) });
     match dice.roll(16) {
         0 => lease.epoch = lease.epoch.saturating_sub(1),
         1 => lease.instance = instance(dice),

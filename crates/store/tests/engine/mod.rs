@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement
 use dynoxide::Database;
 
 /// A client of the engine, and the name of a new table in it.
-pub async fn start() -> (Client, String) {
+pub(crate) async fn start() -> (Client, String) {
     let endpoint = match std::env::var("AWS_ENDPOINT_URL_DYNAMODB") {
         Ok(endpoint) => endpoint,
         Err(_) => embedded().await,
