@@ -31,7 +31,7 @@ pub(crate) async fn handle(
         request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;
     }
     let renewal = Renewal { owner, id, ttl_seconds };
-    let first = match acquire::renew_unseen(&renewal, policy, environment.now()) {
+    let first = match acquire::renew_unseen(&renewal, environment.now()) {
         Some(write) => Step::Try(write),
         None => match environment.store.read(renewal.id.shard).await? {
             Some(seen) => acquire::renew(&renewal, &seen, false, policy, environment.now()),

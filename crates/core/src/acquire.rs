@@ -103,13 +103,13 @@ pub struct Renewal {
     pub ttl_seconds: Option<u64>,
 }
 
-/// What to do next for a renewal. With the long form of the id the first write needs no reading; `None` is answered for
-/// the short form, which must be read first.
+/// What to do next for a renewal. With the long form of the id and a wanted life the first write needs no reading; `None`
+/// is answered otherwise: what is not said, the grant or the lease's own life, must be read first.
 #[must_use]
-pub fn renew_unseen(renewal: &Renewal, policy: &Policy, now: Timestamp) -> Option<Transition> {
+pub fn renew_unseen(renewal: &Renewal, now: Timestamp) -> Option<Transition> {
     let Grant { epoch, instance } = renewal.id.grant.clone()?;
     let lease = LeaseRef { token: renewal.id.token.clone(), instance, epoch };
-    let until = now + renewal.ttl_seconds.unwrap_or(policy.lease_ttl_seconds);
+    let until = now + renewal.ttl_seconds?;
     Some(Transition::Renew { lease, owner: renewal.owner.clone(), now, until })
 }
 

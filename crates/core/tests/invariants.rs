@@ -8,7 +8,7 @@ mod world;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pool_core::ids::{Epoch, InstanceId, Owner, Token};
-use pool_core::shard::{AfterEnd, EndedBy, LeaseRef, Next, Shard, Transition};
+use pool_core::shard::{AfterEnd, EndedBy, LeaseRef, Next, Place, Shard, Transition};
 use pool_core::time::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::any;
@@ -158,10 +158,9 @@ fn invariant_4_members_intents_and_room_are_the_cap() {
         |world: &World, _: &Step| {
             let rooms: i64 = world.shards.iter().map(|shard| shard.room).sum();
             let shares: i64 = world.shards.iter().map(|shard| shard.share).sum();
-            // One under way is in two shards and counts once.
-            let members: BTreeSet<_> = world.shards.iter().flat_map(|shard| shard.members.keys()).collect();
+            let members: usize = world.shards.iter().map(|shard| world.counted(shard)).sum();
             let intended: u64 = world.shards.iter().map(Shard::intended).sum();
-            let used = i64::try_from(members.len() as u64 + intended).expect("a small number");
+            let used = i64::try_from(members as u64 + intended).expect("a small number");
             check(rooms + used == shares, || format!("room {rooms} and {used} in use are not the cap {shares}"))?;
             check(shares <= world.cap_max, || format!("shares of {shares} exceed the cap {}", world.cap_max))
         }
@@ -179,7 +178,7 @@ fn invariant_5_a_token_never_has_two_live_leases() {
                 }
             }
             let Some(lease) = granted(world, step) else { return Ok(()) };
-            let held = step.before.iter().filter_map(|shard| Some((shard, shard.lease(&lease.token)?))).next();
+            let held = step.before.iter().find_map(|shard| Some((shard, shard.lease(&lease.token)?)));
             // A swap replaces a lease that its holder never saw and whose instance is lost.
             let never_seen = |shard: &Shard, old: &LeaseRef| {
                 shard.claims.contains_key(&old.token)
@@ -251,6 +250,42 @@ fn invariant_8_waiters_are_served_in_the_order_they_came() {
 }
 
 #[test]
+fn a_lease_that_was_handed_over_is_taken_away_only_when_its_holder_is_late() {
+    in_every_history(|| {
+        let mut seen: Vec<LeaseRef> = Vec::new();
+        move |_: &World, step: &Step| {
+            if let Transition::End { lease, by: EndedBy::Expiry | EndedBy::Unclaimed, now, .. } = &step.transition {
+                let claim = step.before[step.shard].claims.get(&lease.token).filter(|_| step.accepted);
+                check(claim.is_none_or(|claim_until| claim_until < now), || {
+                    format!("{lease:?} could be claimed until {claim:?} and was taken away at {now:?}")
+                })?;
+            }
+            match &step.transition {
+                Transition::Confirm { lease, .. } | Transition::Renew { lease, .. } if step.accepted => {
+                    seen.push(lease.clone());
+                }
+                Transition::End { lease, by: EndedBy::Unclaimed, .. } if step.accepted => {
+                    return check(!seen.contains(lease), || format!("{lease:?} was renewed and then taken away"));
+                }
+                _ => {}
+            }
+            Ok(())
+        }
+    });
+}
+
+#[test]
+fn a_late_give_up_does_not_end_a_new_wait() {
+    in_every_history(|| {
+        |_: &World, step: &Step| {
+            let Transition::GiveUp { token, until, .. } = &step.transition else { return Ok(()) };
+            let wait = step.before[step.shard].queue_terms.get(token).filter(|_| step.accepted);
+            check(wait.is_none_or(|terms| terms.until == *until), || format!("{token} lost its wait {wait:?}"))
+        }
+    });
+}
+
+#[test]
 fn a_waiter_whose_time_is_over_is_not_served() {
     in_every_history(|| {
         |_: &World, step: &Step| {
@@ -295,6 +330,20 @@ fn an_instance_is_in_at_most_one_place() {
                 }
             }
             Ok(())
+        }
+    });
+}
+
+#[test]
+fn no_instance_is_lost() {
+    in_every_history(|| {
+        |world: &World, _: &Step| {
+            world.shards.iter().try_for_each(|shard| {
+                shard.members.keys().try_for_each(|id| {
+                    let placed = shard.leaving.contains_key(id) || shard.place_of(id) != Some(Place::Leaving);
+                    check(placed, || format!("{id} is a member, does not leave, and is nowhere"))
+                })
+            })
         }
     });
 }

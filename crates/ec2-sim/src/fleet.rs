@@ -6,7 +6,8 @@
 //! - Offerings are tried in the order of their `Priority` if the strategy says so, else as given (there are no prices
 //!   here, so the order given stands for the order of price); `diversified` deals the capacity out over all that have
 //!   some.
-//! - A market that cannot reach its `MinTargetCapacity` starts nothing at all.
+//! - A market that cannot reach its `MinTargetCapacity` starts nothing at all. `SingleInstanceType` and
+//!   `SingleAvailabilityZone`, one of which must come with it, are not acted on.
 
 use std::collections::BTreeSet;
 
@@ -268,6 +269,14 @@ fn targets(request: &Parameters) -> Result<[Target; 2], ApiError> {
         let strategy = request.get(&format!("{options}.AllocationStrategy")).unwrap_or("lowest-price").to_owned();
         let at_least = request.number(&format!("{options}.MinTargetCapacity"))?.unwrap_or(0);
         check_strategy(&strategy, market)?;
+        let single =
+            ["SingleInstanceType", "SingleAvailabilityZone"].map(|name| request.flag(&format!("{options}.{name}")));
+        if at_least > 0 && single.iter().all(|flag| flag == &Ok(false)) {
+            return Err(ApiError::new(
+                "InvalidParameterCombination",
+                format!("{options}.MinTargetCapacity needs SingleInstanceType or SingleAvailabilityZone beside it."),
+            ));
+        }
         Ok(Target { market, count, at_least, strategy })
     };
     Ok([target(Market::OnDemand, on_demand, "OnDemandOptions")?, target(Market::Spot, spot, "SpotOptions")?])

@@ -15,7 +15,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    /// Reads the paging parameters. `limits` is the range of `MaxResults` that AWS documents for the action; `ids` is
+    /// Reads the paging parameters. `limits` is the range of `MaxResults` that the action takes; `ids` is
     /// the list parameter that may not come together with it.
     pub(crate) fn parse(
         request: &Parameters,

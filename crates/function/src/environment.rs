@@ -77,13 +77,23 @@ impl Environment {
     /// # Errors
     /// When the table cannot be read.
     pub async fn shards(&self, consistent: bool) -> Result<Vec<Shard>, StoreError> {
-        let layout = self.layout().await?;
-        self.store.read_all(layout.shards_made, consistent).await
+        let known = self.layout().await?;
+        let shards = self.store.read_all(known.shards_made, consistent).await?;
+        if shards.iter().all(|shard| shard.layout <= known.number) {
+            return Ok(shards);
+        }
+        // The layout has changed since it was read, so there may be more shards than were asked for.
+        let changed = self.reload_layout().await?;
+        self.store.read_all(changed.shards_made, consistent).await
     }
 
-    /// Remembers how many are free in a shard that came with an answer.
+    /// Remembers how many are free in a shard that came with an answer, and forgets a layout that the shard shows to be
+    /// out of date: the next request reads it anew.
     pub fn learn(&self, shard: &Shard) {
         let mut seen = self.seen();
+        if shard.layout > seen.layout.number {
+            seen.layout = Layout::default();
+        }
         let number = shard.number as usize;
         if seen.free.len() <= number {
             seen.free.resize(number + 1, 1);

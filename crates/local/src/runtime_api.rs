@@ -110,7 +110,8 @@ impl RuntimeApi {
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
     api.phase.send_replace(Phase::Ready);
     let Some(invocation) = api.queue.lock().await.recv().await else {
-        return StatusCode::GONE.into_response();
+        // The environment is being ended. Any answer but work would make the function's runtime panic before it is.
+        return std::future::pending().await;
     };
     let Invocation { request_id, payload, deadline_ms, function_arn, reply } = invocation;
     let answer = Response::builder()

@@ -59,12 +59,11 @@ async fn ready(
     for _ in 0..WRITES_MAX {
         let step = register::ready(&word, seen.as_ref(), &environment.settings.policy, environment.now());
         let (ReadyStep::Try(write), Some(shard)) = (&step, &seen) else {
-            return match step {
-                ReadyStep::Done => Ok(response::empty(204)),
-                _ => {
-                    environment.wake_scale("a node is ready before the pool knows its address").await;
-                    Err(Problem::not_yet("The pool does not know this instance or its address yet. Try again."))
-                }
+            return if step == ReadyStep::Done {
+                Ok(response::empty(204))
+            } else {
+                environment.wake_scale("a node is ready before the pool knows its address").await;
+                Err(Problem::not_yet("The pool does not know this instance or its address yet. Try again."))
             };
         };
         let number = shard.number;
@@ -131,11 +130,18 @@ async fn heartbeat(
     let Some(shard) = shard_of(environment, &instance).await? else {
         return Err(Problem::not_yet("The pool does not know this instance. A new one says ready until it is known."));
     };
+    let (cpu_percent, memory_percent) = (hundredths(cpu_percent), hundredths(memory_percent));
     let beat = Heartbeat { healthy, cpu_percent, memory_percent, sessions };
     environment.store.heartbeat(&instance, &beat, now).await?;
     let answer = register::heartbeat(&instance, &shard, now);
     let answer = answer.ok_or_else(|| Problem::not_yet("The pool does not know this instance any more."))?;
     Ok(response::json(200, &answer, None))
+}
+
+/// A percentage as it is stored: nobody needs it finer, and DynamoDB refuses numbers as small as a float can be. Adding
+/// zero turns a negative zero into zero.
+fn hundredths(percent: f64) -> f64 {
+    (percent * 100.0).round() / 100.0 + 0.0
 }
 
 /// The shard that has the instance. One under way to another shard is in both; the one it comes from answers until it

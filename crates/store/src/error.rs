@@ -75,3 +75,8 @@ impl StoreError {
         }
     }
 }
+
+/// Whether a condition did not hold, which is an outcome and not a fault.
+pub(crate) fn is_refusal<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    error.code() == Some("ConditionalCheckFailedException")
+}

@@ -9,7 +9,7 @@ use pool_core::node::{Heartbeat, HistoryEntry, InstanceRecord};
 use pool_core::time::Timestamp;
 
 use crate::codec::{self, Damage, Entry, Item, as_number, number, text, time};
-use crate::error::StoreError;
+use crate::error::{StoreError, is_refusal};
 use crate::names;
 use crate::store::Store;
 
@@ -37,7 +37,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when DynamoDB refuses the request or does not answer.
     pub async fn put_control(&self, control: &Control) -> Result<bool, StoreError> {
-        let json = serde_json::to_string(control).expect("the control item has text keys and no value that JSON lacks");
+        let json = serde_json::to_string(control)
+            .map_err(|error| damaged(names::CONTROL, &Damage(format!("no JSON can say it: {error}"))))?;
         let put = self
             .client
             .put_item()
@@ -51,9 +52,7 @@ impl Store {
         };
         match put.send().await {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(false)
-            }
+            Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(StoreError::of("PutItem", &error)),
         }
     }
@@ -76,9 +75,7 @@ impl Store {
             .await;
         match woken {
             Ok(_) => Ok(true),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
-                Ok(false)
-            }
+            Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(StoreError::of("UpdateItem", &error)),
         }
     }
@@ -149,7 +146,7 @@ impl Store {
         }
         match request.update_expression(update).send().await {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) if is_refusal(&error) => Ok(()),
             Err(error) => Err(StoreError::of("UpdateItem", &error)),
         }
     }

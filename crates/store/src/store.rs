@@ -10,7 +10,7 @@ use pool_core::ids::ShardNo;
 use pool_core::shard::{Shard, Transition};
 
 use crate::codec::{self, Item, text};
-use crate::error::StoreError;
+use crate::error::{StoreError, is_refusal};
 use crate::expression::{self, Expression};
 use crate::names;
 
@@ -117,7 +117,7 @@ impl Store {
             .await;
         match made {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => Ok(()),
+            Err(error) if is_refusal(&error) => Ok(()),
             Err(error) => Err(StoreError::of("PutItem", &error)),
         }
     }

@@ -83,12 +83,12 @@ fn variety(transition: &Transition) -> String {
     let name = transition.name();
     let to = |next: &Next| if *next == Next::Free { "to free" } else { "to waiter" };
     match transition {
-        Transition::End { after: AfterEnd::Reuse(next), .. } => format!("{name} {}", to(next)),
         Transition::End { after: AfterEnd::Reset, .. } => format!("{name} to reset"),
         Transition::End { after: AfterEnd::Recycle(_), .. } => format!("{name} to recycle"),
         Transition::End { after: AfterEnd::Left, .. } => format!("{name} of a left one"),
         Transition::Take { next, lift: Lift::ToSource, .. } => format!("{name} {}, lifted", to(next)),
-        Transition::Ready { next, .. }
+        Transition::End { after: AfterEnd::Reuse(next), .. }
+        | Transition::Ready { next, .. }
         | Transition::ResetDone { next, .. }
         | Transition::Back { next, .. }
         | Transition::Take { next, .. } => format!("{name} {}", to(next)),
@@ -200,7 +200,7 @@ fn the_table_does_what_the_pure_shard_does() {
         RngSeed::Random => (1, true),
         RngSeed::Fixed(seed) => (seed, false),
     };
-    let sequences = defaults.cases.max(256);
+    let sequences = defaults.cases.max(360);
     println!("PROPTEST_RNG_SEED={first_seed} PROPTEST_CASES={sequences}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     let (client, table) = runtime.block_on(engine::start());

@@ -3,20 +3,22 @@
 
 mod draw;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pool_core::ids::{InstanceId, LaunchToken, ShardNo, Token};
-use pool_core::shard::{LeaseRef, Shard, Transition};
+use pool_core::shard::{Fate, LeaseRef, Shard, Transfer, Transition};
 use pool_core::time::Timestamp;
 
 /// A write comes again at most so late. Tombstones live longer than that, and so must they.
 const LATE_MAX_SECONDS: u64 = 900;
 /// Age at which tombstones may be forgotten.
 const TOMBSTONE_LIFE_SECONDS: u64 = 1_200;
+/// How long EC2 goes on to list a terminated instance as if it lived.
+const LIST_LAG_SECONDS: u64 = 90;
 /// Tokens in the world; each has one home.
 const TOKENS: u64 = 12;
 
-/// Small numbers drawn from one seed (SplitMix64), so that a step of a sequence is one number that a test can print.
+/// Small numbers drawn from one seed (`SplitMix64`), so that a step of a sequence is one number that a test can print.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -65,8 +67,8 @@ pub(crate) struct World {
     launched: BTreeMap<LaunchToken, Vec<InstanceId>>,
     /// The shard and launch that an instance's tags name.
     tags: BTreeMap<InstanceId, (usize, LaunchToken)>,
-    /// Terminated instances.
-    dead: BTreeSet<InstanceId>,
+    /// Terminated instances, and since when.
+    dead: BTreeMap<InstanceId, Timestamp>,
     /// Changes of the present layout that are not made yet.
     resizes: Vec<(usize, i64)>,
     layout: u64,
@@ -83,7 +85,7 @@ impl World {
             cap_max: 4 * i64::from(shards),
             launched: BTreeMap::new(),
             tags: BTreeMap::new(),
-            dead: BTreeSet::new(),
+            dead: BTreeMap::new(),
             resizes: Vec::new(),
             layout: 1,
             past: Vec::new(),
@@ -102,6 +104,11 @@ impl World {
             self.now = self.now + 2 * TOMBSTONE_LIFE_SECONDS;
         }
         let (shard, transition) = self.choose(&mut dice)?;
+        // Some writes are on their way for a while: they are there to come late, and only then.
+        if dice.one_in(10) && !judges_orphan(&transition) {
+            self.past.push((self.now, shard, transition));
+            return None;
+        }
         let before = self.shards.clone();
         let accepted = self.shards[shard].apply(&transition).is_ok();
         if accepted {
@@ -114,16 +121,25 @@ impl World {
     /// What is true outside once a write was made.
     fn follow(&mut self, shard: usize, transition: &Transition) {
         match transition {
-            Transition::Doom { instance, .. } => drop(self.dead.insert(instance.clone())),
+            Transition::Doom { instance, .. } => self.die(instance),
             Transition::Resize { delta, .. } => self.resizes.retain(|change| *change != (shard, *delta)),
             _ => {}
         }
     }
 
-    /// One in eight writes comes for a second time; of the others, a few draws are tried until one would be taken.
+    fn die(&mut self, instance: &InstanceId) {
+        self.dead.entry(instance.clone()).or_insert(self.now);
+    }
+
+    /// One in eight writes comes late, most for a second time; of the others, a few draws are tried until one would be
+    /// taken.
     fn choose(&mut self, dice: &mut Dice) -> Option<(usize, Transition)> {
         if dice.one_in(8) {
+            // Half of them are about moves, which are few and where two shards can go apart.
+            let moves_only = dice.one_in(2);
             let late = self.past.iter().rev().take_while(|(at, ..)| self.now.seconds_since(*at) <= LATE_MAX_SECONDS);
+            let late = late.filter(|(_, _, transition)| !judges_orphan(transition));
+            let late = late.filter(|(_, _, transition)| !moves_only || is_move(transition));
             if let Some((_, shard, transition)) = dice.one_of(late) {
                 return Some((*shard, transition.clone()));
             }
@@ -145,12 +161,13 @@ impl World {
         usize::try_from(token).expect("a small number") % self.shards.len()
     }
 
-    /// The shard that an instance's launch was written down in judges it when it is an orphan.
+    /// Instances that EC2 lists and no shard has. Its list lags: for a while it has the dead among the living. Those of a
+    /// launch that is still to be adopted are among them, so that the guard alone must spare them.
     fn orphans(&self) -> Vec<InstanceId> {
         let known = |id: &InstanceId| self.shards.iter().any(|shard| shard.members.contains_key(id));
-        let intended = |launch: &LaunchToken| self.shards.iter().any(|shard| shard.intents.contains_key(launch));
-        let orphans = self.tags.iter().filter(|(id, (_, launch))| !known(id) && !intended(launch));
-        orphans.map(|(id, _)| id.clone()).filter(|id| !self.dead.contains(id)).collect()
+        let listed =
+            |id: &InstanceId| self.dead.get(id).is_none_or(|died| self.now.seconds_since(*died) < LIST_LAG_SECONDS);
+        self.tags.keys().filter(|id| !known(id) && listed(id)).cloned().collect()
     }
 
     /// EC2's answer to a launch, always the same one.
@@ -166,6 +183,15 @@ impl World {
         ids
     }
 
+    /// Members that count against the cap: one under way counts at its source until the target has taken it.
+    pub(crate) fn counted(&self, shard: &Shard) -> usize {
+        let taken = |entry: &Transfer| {
+            let fate = self.shards[index(entry.to)].tombstones.get(entry.id.as_str());
+            fate.is_some_and(|tombstone| tombstone.fate == Fate::Taken)
+        };
+        shard.members.keys().filter(|id| !shard.transfers.get(*id).is_some_and(taken)).count()
+    }
+
     /// Every lease of every shard.
     pub(crate) fn leases(&self) -> impl Iterator<Item = (usize, LeaseRef)> {
         let of_shard = |(number, shard): (usize, &Shard)| {
@@ -173,6 +199,23 @@ impl World {
         };
         self.shards.iter().enumerate().flat_map(of_shard)
     }
+}
+
+fn is_move(transition: &Transition) -> bool {
+    matches!(
+        transition,
+        Transition::Give { .. }
+            | Transition::Take { .. }
+            | Transition::Done { .. }
+            | Transition::Cancel { .. }
+            | Transition::Back { .. }
+    )
+}
+
+/// Orphans are judged at once here. Nothing guards against a judgement so late that another run has meanwhile taken the
+/// orphan in, served it and given it away: then two shards would have it.
+fn judges_orphan(transition: &Transition) -> bool {
+    matches!(transition, Transition::AdoptOrphan { .. } | Transition::Doom { .. })
 }
 
 /// A shard's place in the world.

@@ -119,9 +119,19 @@ fn less_than_the_minimum_is_nothing() {
     let mut sim = Sim::new();
     let template = sim.template();
     sim.ec2.set_faults(Faults { partial_fleet: Some(1), ..Faults::default() });
-    let body = sim.ok(&fleet(&template, 3, &[], "&OnDemandOptions.MinTargetCapacity=2"));
+    let body = sim.ok(&fleet(
+        &template,
+        3,
+        &[],
+        "&OnDemandOptions.MinTargetCapacity=2&OnDemandOptions.SingleInstanceType=true",
+    ));
     assert_eq!((sim.ec2.instances().count(), all(&body, "errorCode").len()), (0, 1));
-    sim.ok(&fleet(&template, 3, &[], "&OnDemandOptions.MinTargetCapacity=1"));
+    sim.ok(&fleet(
+        &template,
+        3,
+        &[],
+        "&OnDemandOptions.MinTargetCapacity=1&OnDemandOptions.SingleAvailabilityZone=true",
+    ));
     assert_eq!(sim.ec2.instances().count(), 1);
 }
 
@@ -140,6 +150,7 @@ fn fleets_that_cannot_be() {
         (good.replace(&template, "lt-0123456789abcdef0"), "InvalidLaunchTemplateId.NotFound"),
         (format!("{good}&TargetCapacitySpecification.SpotTargetCapacity=2"), "InvalidParameterValue"),
         (format!("{good}&SpotOptions.AllocationStrategy=best"), "InvalidParameterValue"),
+        (format!("{good}&SpotOptions.MinTargetCapacity=1"), "InvalidParameterCombination"),
         (format!("{good}&DryRun=true"), "DryRunOperation"),
         (fleet(&template, 1, &twice, ""), "InvalidFleetConfig"),
         (fleet(&template, 1, &["InstanceType=t3.medium&WeightedCapacity=2"], ""), "InvalidParameterValue"),

@@ -8,7 +8,7 @@ use pool_core::shard::{
 };
 use pool_core::time::Timestamp;
 
-/// Small numbers drawn from one seed (SplitMix64), so that a step of a sequence is one number that a test can print.
+/// Small numbers drawn from one seed (`SplitMix64`), so that a step of a sequence is one number that a test can print.
 pub(crate) struct Dice(u64);
 
 impl Dice {
@@ -47,10 +47,10 @@ const KINDS: u64 = 34;
 
 /// A transition for this shard at `now`; `past` are those of earlier steps.
 pub(crate) fn transition(dice: &mut Dice, shard: &Shard, now: Timestamp, past: &[Transition]) -> Transition {
-    if dice.one_in(10) {
-        if let Some(again) = dice.one_of(past.iter().cloned()) {
-            return again;
-        }
+    if dice.one_in(10)
+        && let Some(again) = dice.one_of(past.iter().cloned())
+    {
+        return again;
     }
     // Most steps try again until the shard would permit the draw: otherwise few would.
     let mut drawn = one(dice, shard, now);
