@@ -3,8 +3,9 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use pool_core::acquire::{self, Request};
 use pool_core::answer::{Lease, LeaseState, Refusal, Step};
+use pool_core::control::Layout;
 use pool_core::home::{home, old_home};
-use pool_core::ids::{ShardNo, Token};
+use pool_core::ids::{Owner, ShardNo, Token};
 use pool_core::shard::Standing;
 use pool_function::environment::Environment;
 use pool_function::problem::Problem;
@@ -12,6 +13,9 @@ use pool_function::{caller, moves, request, steps};
 use serde::Deserialize;
 
 use crate::{lease_response, look, spread};
+
+/// Times that one request finds its home anew at most.
+const LAYOUTS_MAX: usize = 3;
 
 /// The body.
 #[derive(Debug, Default, Deserialize)]
@@ -34,13 +38,8 @@ pub(crate) async fn handle(
     let ttl_seconds = ttl_seconds.unwrap_or(policy.lease_ttl_seconds);
     let ttl_seconds = request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;
     let wait_seconds = request::within("wait_seconds", wait_seconds, 0, policy.wait_max_seconds)?;
-    let shards = shards_in_use(environment).await?;
-    let token = match &key {
-        Some(key) => Token::of_key(&owner, key),
-        None => environment.random_token(shards),
-    };
-    let asked = Request { owner, token, ttl_seconds, wait_seconds };
-    let lease = match ask(environment, &asked, key.is_some()).await {
+    let wish = Wish { owner, key, ttl_seconds, wait_seconds };
+    let lease = match grant(environment, &wish).await {
         Err(problem) if problem.status == 503 => {
             environment.wake_scale("a request found nothing free").await;
             return Err(problem);
@@ -49,32 +48,60 @@ pub(crate) async fn handle(
     };
     if lease.state == LeaseState::Pending {
         environment.wake_scale("a request waits").await;
-        let lease = look::hold(environment, &asked.owner, lease, request::prefer_wait_seconds(event)).await?;
+        let lease = look::hold(environment, &wish.owner, lease, request::prefer_wait_seconds(event)).await?;
         return Ok(lease_response(&lease, true));
     }
     Ok(lease_response(&lease, true))
 }
 
-/// Shards that new requests spread over; the policy's number until the pool is set up.
-async fn shards_in_use(environment: &Environment) -> Result<u32, Problem> {
-    let layout = environment.layout().await?;
-    Ok(if layout.number == 0 { environment.settings.policy.shards() } else { layout.shards })
+/// What the caller wants, before it has a token and a home.
+struct Wish {
+    owner: Owner,
+    key: Option<String>,
+    ttl_seconds: u64,
+    wait_seconds: u64,
 }
 
-async fn ask(environment: &Environment, asked: &Request, keyed: bool) -> Result<Lease, Problem> {
-    let shards = shards_in_use(environment).await?;
-    if keyed && let Some(lease) = at_old_home(environment, asked).await? {
-        return Ok(lease);
+/// Finds the request's home and asks there, anew when the layout turns out to have changed meanwhile.
+async fn grant(environment: &Environment, wish: &Wish) -> Result<Lease, Problem> {
+    for _ in 0..LAYOUTS_MAX {
+        let layout = environment.layout().await?;
+        // The policy's number until the pool is set up.
+        let shards = if layout.number == 0 { environment.settings.policy.shards() } else { layout.shards };
+        let token = match &wish.key {
+            Some(key) => Token::of_key(&wish.owner, key),
+            None => environment.random_token(shards),
+        };
+        let Wish { owner, ttl_seconds, wait_seconds, .. } = wish;
+        let (ttl_seconds, wait_seconds) = (*ttl_seconds, *wait_seconds);
+        let asked = Request { owner: owner.clone(), token, ttl_seconds, wait_seconds, layout: layout.number };
+        match ask(environment, &asked, wish.key.is_some(), shards, &layout).await? {
+            Step::Refuse(Refusal::OldLayout) => environment.reload_layout().await?,
+            step => return answer(step, &asked.token),
+        };
     }
-    let shard = home(&asked.token, shards);
+    Err(Problem::contended())
+}
+
+async fn ask(
+    environment: &Environment,
+    asked: &Request,
+    keyed: bool,
+    shards: u32,
+    layout: &Layout,
+) -> Result<Step, Problem> {
+    let mut shard = home(&asked.token, shards);
+    if keyed && let Some(old) = old_home_in_force(environment, asked, layout).await? {
+        shard = old;
+    }
     let step = at(environment, asked, shard).await?;
-    match step {
-        Step::Refuse(Refusal::NothingFree) if shards > 1 => elsewhere(environment, asked, keyed, shards).await,
+    match &step {
+        Step::Refuse(Refusal::NothingFree) if shards > 1 => elsewhere(environment, asked, keyed, shard, shards).await,
         Step::Lease(lease) if lease.state == LeaseState::Pending && shards > 1 => {
             serve_from_elsewhere(environment, shard).await;
-            Ok(lease)
+            Ok(step)
         }
-        step => answer(step, &asked.token),
+        _ => Ok(step),
     }
 }
 
@@ -99,38 +126,45 @@ async fn at(environment: &Environment, asked: &Request, shard: ShardNo) -> Resul
     .await
 }
 
-/// A keyed request whose home changed with the layout may still have its lease or wait at the old one.
-async fn at_old_home(environment: &Environment, asked: &Request) -> Result<Option<Lease>, Problem> {
-    let layout = environment.layout().await?;
+/// The old home of a keyed request whose home changed with the layout, if it still counts: when it has the key's lease or
+/// wait, and as long as it has not seen the new layout. Until it has, a function that knows only the old layout may
+/// grant there, so everyone does; afterwards such a grant is refused, and nobody does.
+async fn old_home_in_force(
+    environment: &Environment,
+    asked: &Request,
+    layout: &Layout,
+) -> Result<Option<ShardNo>, Problem> {
     let now = environment.now();
-    let Some(old) = old_home(&asked.token, &layout, &environment.settings.policy, now) else { return Ok(None) };
+    let Some(old) = old_home(&asked.token, layout, &environment.settings.policy, now) else { return Ok(None) };
     let Some(seen) = environment.store.read(old).await? else { return Ok(None) };
-    if matches!(seen.standing(&asked.token, now), Standing::Unknown | Standing::Expired { .. }) {
-        return Ok(None);
-    }
-    answer(at(environment, asked, old).await?, &asked.token).map(Some)
+    let known = !matches!(seen.standing(&asked.token, now), Standing::Unknown | Standing::Expired { .. });
+    Ok((known || seen.layout < layout.number).then_some(old))
 }
 
 /// Home has nothing free and the request does not wait. Another shard may have something: a request without a key moves
 /// there, one with a key cannot, so the instance moves to it.
-async fn elsewhere(environment: &Environment, asked: &Request, keyed: bool, shards: u32) -> Result<Lease, Problem> {
+async fn elsewhere(
+    environment: &Environment,
+    asked: &Request,
+    keyed: bool,
+    shard: ShardNo,
+    shards: u32,
+) -> Result<Step, Problem> {
     let all = environment.shards(false).await?;
     for shard in &all {
         environment.learn(shard);
     }
     let other = all.iter().filter(|shard| shard.number < shards).max_by_key(|shard| shard.free.len());
     let Some(other) = other.filter(|shard| !shard.free.is_empty()) else {
-        return Err(Problem::refused(Refusal::NothingFree, spread(&asked.token)));
+        return Ok(Step::Refuse(Refusal::NothingFree));
     };
-    let moved = if keyed {
-        moves::bring(environment, &all, home(&asked.token, shards)).await?;
-        asked.clone()
-    } else {
-        let token = environment.random_token_for(other.number, shards).unwrap_or_else(|| asked.token.clone());
-        Request { token, ..asked.clone() }
-    };
-    let step = at(environment, &moved, home(&moved.token, shards)).await?;
-    answer(step, &moved.token)
+    if keyed {
+        moves::bring(environment, &all, shard).await?;
+        return at(environment, asked, shard).await;
+    }
+    let token = environment.random_token_for(other.number, shards).unwrap_or_else(|| asked.token.clone());
+    let home = home(&token, shards);
+    at(environment, &Request { token, ..asked.clone() }, home).await
 }
 
 /// Someone waits here; brings an instance that is free in another shard. What fails is left to the next poll or tick.

@@ -22,6 +22,8 @@ pub struct Request {
     pub ttl_seconds: u64,
     /// How long it is ready to wait; 0 for not at all.
     pub wait_seconds: u64,
+    /// The layout by which its home was found.
+    pub layout: u64,
 }
 
 /// What to do next for a request, with the shard as it was last seen.
@@ -30,9 +32,11 @@ pub fn acquire(request: &Request, seen: Option<&Shard>, policy: &Policy, now: Ti
     let grant = Transition::Grant {
         token: request.token.clone(),
         terms: policy.lease_terms(&request.owner, request.ttl_seconds, now),
+        layout: request.layout,
     };
     let Some(shard) = seen else { return Step::Try(grant) };
     match shard.standing(&request.token, now) {
+        Standing::Unknown if shard.layout > request.layout => Step::Refuse(Refusal::OldLayout),
         Standing::Unknown if !shard.free.is_empty() => Step::Try(grant),
         Standing::Unknown => nothing_free(request, shard, policy, now),
         // The key was used before and that lease or wait is over: it is cleared away, then this is a new request.
@@ -54,6 +58,7 @@ fn nothing_free(request: &Request, shard: &Shard, policy: &Policy, now: Timestam
     Step::Try(Transition::Enqueue {
         token: request.token.clone(),
         terms: policy.wait_terms(&request.owner, request.ttl_seconds, request.wait_seconds, now),
+        layout: request.layout,
         queue_max: policy.queue_max,
     })
 }

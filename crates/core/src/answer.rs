@@ -41,6 +41,8 @@ pub enum Refusal {
     QueueFull,
     /// The pool is not set up yet.
     NoPool,
+    /// The pool's layout has changed since the request's home was found; it is found anew.
+    OldLayout,
 }
 
 /// The state of a lease.
@@ -143,7 +145,8 @@ fn active(shard: &Shard, lease: &LeaseRef, terms: &Terms, policy: &Policy, now: 
         instance_id: Some(lease.instance.clone()),
         endpoint: address.map(|address| format!("http://{address}:{}", policy.health_port)),
         epoch: Some(lease.epoch),
-        access_token: member.and_then(|member| access::token(&member.key, &lease.instance, lease.epoch, terms.until)),
+        access_token: member
+            .and_then(|member| access::token(member.key.secret(), &lease.instance, lease.epoch, terms.until)),
         expires_at: Some(terms.until.to_string()),
         expires_in_seconds: Some(terms.until.seconds_since(now)),
         ..Lease::empty(&shard.lease_id(lease), LeaseState::Active)

@@ -124,6 +124,30 @@ impl Owner {
     }
 }
 
+/// The key that a node made for its access tokens; empty until it made one. It is a secret, so it prints as `***`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct NodeKey(String);
+
+impl NodeKey {
+    /// A key that was checked, or read from the table.
+    #[must_use]
+    pub fn trusted(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, to be written to the table or to sign with.
+    #[must_use]
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for NodeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
 /// Number of a shard, counted from 0.
 pub type ShardNo = u32;
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::ids::{InstanceId, LaunchToken, ShardNo};
+use crate::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
 use crate::leaving;
 use crate::node::InstanceRecord;
 use crate::policy::Policy;
@@ -327,12 +327,13 @@ pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp)
 pub fn judge_orphan(orphan: &Orphan, shard: &Shard, now: Timestamp) -> Transition {
     let Ec2Instance { instance, kind, address, launch, .. } = orphan.found.clone();
     let launch = launch.unwrap_or_else(|| LaunchToken::trusted("none"));
+    let sequence = shard.sequence;
     let usable = matches!(orphan.found.state, Ec2State::Pending | Ec2State::Running);
     if usable && shard.room >= 1 && !shard.tombstones.contains_key(instance.as_str()) {
-        let member = Member { address, key: String::new(), boot_id: 0, since: now, served: 0, kind };
-        return Transition::AdoptOrphan { instance, member, launch };
+        let member = Member { address, key: NodeKey::default(), boot_id: 0, since: now, served: 0, kind };
+        return Transition::AdoptOrphan { instance, member, launch, sequence };
     }
-    Transition::Doom { instance, launch, now }
+    Transition::Doom { instance, launch, sequence, now }
 }
 
 /// Tombstones that nothing under way can need any more: old, and no shard records the transfer.

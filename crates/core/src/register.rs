@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::ending;
-use crate::ids::{Epoch, InstanceId};
+use crate::ids::{Epoch, InstanceId, NodeKey};
 use crate::policy::Policy;
 use crate::shard::{Place, Shard, Transition};
 use crate::time::Timestamp;
@@ -16,7 +16,7 @@ pub struct Ready {
     /// Grows with every start of the node.
     pub boot_id: u64,
     /// The node's key for access tokens.
-    pub key: String,
+    pub key: NodeKey,
     /// The epoch up to which it has cleaned away what leases left.
     pub cleaned_epoch: Option<Epoch>,
 }

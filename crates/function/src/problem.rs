@@ -106,6 +106,7 @@ impl Problem {
                 "As many requests wait as may. Try again later.",
             )
             .again_in(5 + spread % 10),
+            Refusal::OldLayout => Self::contended(),
             Refusal::NoPool => Self::new(
                 503,
                 "urn:ec2-pool:no-pool",

@@ -2,7 +2,7 @@
 //! the instance itself signed it; address and zone come from EC2, never from the node.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use pool_core::ids::InstanceId;
+use pool_core::ids::{InstanceId, NodeKey};
 use pool_core::node::Heartbeat;
 use pool_core::register::{self, Ready, ReadyStep};
 use pool_core::shard::{Shard, Transition};
@@ -90,7 +90,7 @@ fn ready_word(instance: InstanceId, body: ReadyBody) -> Result<Ready, Problem> {
         return Err(Problem::bad_request("tls_sha256 has 64 hexadecimal digits."));
     }
     let boot_id = request::within("boot_id", boot_id, 1, WHOLE_NUMBER_MAX)?;
-    Ok(Ready { instance, boot_id, key, cleaned_epoch })
+    Ok(Ready { instance, boot_id, key: NodeKey::trusted(key), cleaned_epoch })
 }
 
 /// A node that becomes ready counts as heard of, and its history says so.

@@ -1,7 +1,7 @@
 //! One launch: the intent is written, EC2 is called, the outcome is recorded. Each step may crash, repeat or come late.
 
 use lambda_runtime::Error;
-use pool_core::ids::{InstanceId, LaunchToken, ShardNo};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
 use pool_core::offering;
 use pool_core::on_instance_state_change;
 use pool_core::scale;
@@ -80,7 +80,10 @@ async fn record(
         .iter()
         .map(|instance| {
             let (kind, address) = (instance.kind.clone(), instance.address.clone());
-            (instance.instance.clone(), Member { address, key: String::new(), boot_id: 0, since: now, served: 0, kind })
+            (
+                instance.instance.clone(),
+                Member { address, key: NodeKey::default(), boot_id: 0, since: now, served: 0, kind },
+            )
         })
         .collect();
     for _ in 0..TRIES {

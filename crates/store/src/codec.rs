@@ -8,7 +8,7 @@ use std::convert::identity;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use pool_core::ids::{InstanceId, LaunchToken, Owner, ShardNo, Token, TransferId};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, ShardNo, Token, TransferId};
 use pool_core::shard::{
     Fate, Intent, Kind, Leaving, Market, Member, Shard, StopPhase, Stopped, Terms, Tombstone, Transfer,
 };
@@ -139,7 +139,7 @@ fn read_terms(entry: &Entry<'_>) -> Result<Terms, Damage> {
 pub(crate) fn member(member: &Member) -> AttributeValue {
     entry([
         ("a", text(&member.address)),
-        ("k", text(&member.key)),
+        ("k", text(member.key.secret())),
         ("b", number(member.boot_id)),
         ("s", time(member.since)),
         ("n", number(member.served)),
@@ -160,7 +160,7 @@ pub(crate) fn kind(kind: &Kind) -> AttributeValue {
 fn read_member(entry: &Entry<'_>) -> Result<Member, Damage> {
     Ok(Member {
         address: entry.text("a")?.to_owned(),
-        key: entry.text("k")?.to_owned(),
+        key: NodeKey::trusted(entry.text("k")?),
         boot_id: entry.number("b")?,
         since: entry.time("s")?,
         served: entry.number("n")?,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use pool_core::ids::{InstanceId, LaunchToken, Owner, Token, TransferId};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, Token, TransferId};
 use pool_core::shard::{
     Fate, Intent, Kind, Launch, Leaving, Market, Member, Shard, StopPhase, Stopped, Terms, Tombstone, Transfer,
 };
@@ -53,8 +53,16 @@ fn member() -> impl Strategy<Value = Member> {
     let kind = (name(), name(), market(), any::<u64>()).prop_map(|(instance_type, zone, market, template_version)| {
         Kind { instance_type, zone, market, template_version }
     });
-    (text(), text(), any::<u64>(), time(), any::<u64>(), kind)
-        .prop_map(|(address, key, boot_id, since, served, kind)| Member { address, key, boot_id, since, served, kind })
+    (text(), text(), any::<u64>(), time(), any::<u64>(), kind).prop_map(
+        |(address, key, boot_id, since, served, kind)| Member {
+            address,
+            key: NodeKey::trusted(key),
+            boot_id,
+            since,
+            served,
+            kind,
+        },
+    )
 }
 
 fn terms() -> impl Strategy<Value = Terms> {

@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use draw::Dice;
-use pool_core::ids::{InstanceId, LaunchToken};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey};
 use pool_core::shard::{AfterEnd, Apart, Intent, Lift, Next, Shard, Transition};
 use pool_core::time::Timestamp;
 use pool_store::{Store, Written};
@@ -138,7 +138,7 @@ fn opening(dice: &mut Dice, now: Timestamp) -> Vec<Transition> {
     let ready = members.iter().take(usize::try_from(dice.roll(7)).expect("below 7")).map(|(id, _)| Transition::Ready {
         instance: id.clone(),
         boot_epoch: 3,
-        key: "key".to_owned(),
+        key: NodeKey::trusted("key"),
         boot_id: 1,
         now,
         next: Next::Free,

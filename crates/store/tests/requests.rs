@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
-use pool_core::ids::{InstanceId, LaunchToken, Owner, ShardNo, Token};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, ShardNo, Token};
 use pool_core::shard::{
     AfterEnd, EndedBy, Intent, Kind, Launch, LeaseRef, Market, Member, Next, Shard, Terms, Transition,
 };
@@ -80,7 +80,8 @@ async fn with_free(store: &Store, shard: ShardNo, count: u64) {
         market: Market::Spot,
         template_version: 1,
     };
-    let member = Member { address: "10.0.0.1".to_owned(), key: String::new(), boot_id: 0, since: NOW, served: 0, kind };
+    let member =
+        Member { address: "10.0.0.1".to_owned(), key: NodeKey::default(), boot_id: 0, since: NOW, served: 0, kind };
     let launch = LaunchToken::trusted("launch");
     let parameters = Launch {
         template_id: "lt-0123456789abcdef0".to_owned(),
@@ -93,7 +94,7 @@ async fn with_free(store: &Store, shard: ShardNo, count: u64) {
     let ready = ids.iter().map(|id| Transition::Ready {
         instance: id.clone(),
         boot_epoch: 3,
-        key: "key".to_owned(),
+        key: NodeKey::trusted("key"),
         boot_id: 1,
         now: NOW,
         next: Next::Free,
@@ -133,7 +134,7 @@ async fn acquire_renew_and_release_are_one_request_each() {
     with_free(&store, 0, 1).await;
     requests.take();
 
-    let shard = accepted(&store, 0, &Transition::Grant { token: token(1), terms: terms() }).await;
+    let shard = accepted(&store, 0, &Transition::Grant { token: token(1), terms: terms(), layout: 1 }).await;
     assert_eq!(requests.take(), 1, "grant");
 
     let lease = shard.lease(&token(1)).expect("granted");
@@ -151,14 +152,14 @@ async fn acquire_renew_and_release_are_one_request_each() {
 async fn waiting_and_hand_over_are_two_requests_each() {
     let (store, requests) = counted().await;
     with_free(&store, 0, 1).await;
-    let shard = accepted(&store, 0, &Transition::Grant { token: token(1), terms: terms() }).await;
+    let shard = accepted(&store, 0, &Transition::Grant { token: token(1), terms: terms(), layout: 1 }).await;
     let lease = shard.lease(&token(1)).expect("granted");
     requests.take();
 
     // The refused grant says why: nothing is free.
-    let shard = refused(&store, 0, &Transition::Grant { token: token(2), terms: terms() }).await;
+    let shard = refused(&store, 0, &Transition::Grant { token: token(2), terms: terms(), layout: 1 }).await;
     assert!(shard.free.is_empty());
-    accepted(&store, 0, &Transition::Enqueue { token: token(2), terms: terms(), queue_max: 8 }).await;
+    accepted(&store, 0, &Transition::Enqueue { token: token(2), terms: terms(), layout: 1, queue_max: 8 }).await;
     assert_eq!(requests.take(), 2, "wait");
 
     // The refused release says who waits.
@@ -179,7 +180,7 @@ async fn of_320_grants_on_32_instances_32_win() {
         .map(|number| {
             let store = store.clone();
             tokio::spawn(async move {
-                let grant = Transition::Grant { token: token(number), terms: terms() };
+                let grant = Transition::Grant { token: token(number), terms: terms(), layout: 1 };
                 (number, store.apply(0, &grant).await.expect("the engine answers"))
             })
         })

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use pool_core::ids::{InstanceId, LaunchToken};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey};
 use pool_core::shard::{Intent, Kind, Launch, Market, Member, Transition};
 use pool_function::settings::{Ec2Settings, Settings};
 use pool_tests::request::{event_file, root};
@@ -53,7 +53,7 @@ async fn adopt(stage: &Stage) {
         market: Market::Spot,
         template_version: 1,
     };
-    let member = Member { address: "10.0.0.9".to_owned(), key: String::new(), boot_id: 0, since, served: 0, kind };
+    let member = Member { address: "10.0.0.9".to_owned(), key: NodeKey::default(), boot_id: 0, since, served: 0, kind };
     stage.write(0, &Transition::Adopt { launch, members: vec![(instance(), member)], short: 0 }).await;
 }
 

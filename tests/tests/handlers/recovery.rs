@@ -3,7 +3,7 @@
 
 use aws_sdk_ec2::types::{InstanceType, LaunchTemplateSpecification, ResourceType, Tag, TagSpecification};
 use ec2_sim::{ErrorNext, Faults};
-use pool_core::ids::{InstanceId, LaunchToken};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey};
 use pool_core::shard::{Intent, Launch, Market, Transition};
 use pool_tests::Stage;
 use pool_tests::stage::POOL;
@@ -222,8 +222,14 @@ async fn failure_05_a_young_member_that_ec2_does_not_know_yet_is_kept() {
     let kind = launched.instances[0].kind.clone();
     let unknown: InstanceId = "i-0fedcba9876543210".parse().expect("a sound id");
     let since = stage.clock.now();
-    let member =
-        pool_core::shard::Member { address: String::new(), key: String::new(), boot_id: 0, since, served: 0, kind };
+    let member = pool_core::shard::Member {
+        address: String::new(),
+        key: NodeKey::default(),
+        boot_id: 0,
+        since,
+        served: 0,
+        kind,
+    };
     stage.write(0, &Transition::Adopt { launch, members: vec![(unknown.clone(), member)], short: 0 }).await;
     stage.clock.pass(100);
     stage.reap_idle().await;

@@ -221,7 +221,6 @@ async fn a_function_that_read_the_layout_before_it_changed_learns_of_it() {
 }
 
 #[tokio::test]
-#[ignore = "the grant has no condition on the layout: a function that still has the old one grants a second lease"]
 async fn invariant_05_a_function_with_the_old_layout_does_not_grant_a_second_lease() {
     let mut stage = pool_of_eight().await;
     let owner = Owner::of(ANN);

@@ -1,7 +1,7 @@
 //! The transitions of instances: from an intent to launch, through booting and serving, until EC2 says they are gone.
 
 use super::{Apart, Fate, Member, Shard, StopPhase, Stopped, Transition};
-use crate::ids::InstanceId;
+use crate::ids::{InstanceId, NodeKey};
 
 impl Shard {
     /// Whether an instance transition's precondition holds; `None` when it is not one of them.
@@ -14,11 +14,14 @@ impl Shard {
                 self.intents.contains_key(launch) && members.iter().all(|(instance, _)| self.is_unknown(instance))
             }
             Transition::Settle { launch } => self.intents.contains_key(launch),
-            Transition::AdoptOrphan { instance, launch, .. } => {
-                self.is_unknown(instance) && !self.intents.contains_key(launch) && self.room >= 1
+            Transition::AdoptOrphan { instance, launch, sequence, .. } => {
+                self.sequence == *sequence
+                    && self.is_unknown(instance)
+                    && !self.intents.contains_key(launch)
+                    && self.room >= 1
             }
-            Transition::Doom { instance, launch, .. } => {
-                !self.members.contains_key(instance) && !self.intents.contains_key(launch)
+            Transition::Doom { instance, launch, sequence, .. } => {
+                self.sequence == *sequence && !self.members.contains_key(instance) && !self.intents.contains_key(launch)
             }
             Transition::Locate { instance, .. } => self.members.contains_key(instance),
             Transition::Ready { instance, boot_epoch, now, next, .. } => {
@@ -159,9 +162,9 @@ impl Shard {
         self.members.insert(instance.clone(), member.clone());
     }
 
-    fn know_node(&mut self, instance: &InstanceId, key: &str, boot_id: u64) {
+    fn know_node(&mut self, instance: &InstanceId, key: &NodeKey, boot_id: u64) {
         if let Some(member) = self.members.get_mut(instance) {
-            key.clone_into(&mut member.key);
+            member.key = key.clone();
             member.boot_id = boot_id;
         }
     }

@@ -8,9 +8,14 @@ impl Shard {
     /// Whether a lease transition's precondition holds; `None` when it is not one of them.
     pub(super) fn permits_lease(&self, transition: &Transition) -> Option<bool> {
         Some(match transition {
-            Transition::Grant { token, .. } => !self.free.is_empty() && self.is_new(token),
-            Transition::Enqueue { token, queue_max, .. } => {
-                self.free.is_empty() && self.is_new(token) && (self.queue.len() as u64) < *queue_max
+            Transition::Grant { token, layout, .. } => {
+                !self.free.is_empty() && self.is_new(token) && self.layout <= *layout
+            }
+            Transition::Enqueue { token, layout, queue_max, .. } => {
+                self.free.is_empty()
+                    && self.is_new(token)
+                    && self.layout <= *layout
+                    && (self.queue.len() as u64) < *queue_max
             }
             Transition::Confirm { lease, owner, until } => {
                 self.is_owned(lease, owner)
@@ -41,7 +46,7 @@ impl Shard {
         self.epoch += 1;
         let epoch = self.epoch;
         match transition {
-            Transition::Grant { token, terms } => {
+            Transition::Grant { token, terms, .. } => {
                 self.leases.insert(token.clone(), self.free.remove(0));
                 self.lease_epochs.insert(token.clone(), epoch);
                 self.lease_terms.insert(token.clone(), terms.clone());

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Epoch, Grant, InstanceId, LaunchToken, LeaseId, Owner, ShardNo, Token, TransferId};
+use crate::ids::{Epoch, Grant, InstanceId, LaunchToken, LeaseId, NodeKey, Owner, ShardNo, Token, TransferId};
 use crate::time::Timestamp;
 
 pub use transition::{AfterEnd, Apart, EndedBy, LeaseRef, Lift, Next, Transition};
@@ -78,7 +78,7 @@ pub struct Member {
     /// Private or public address, as EC2 told it; empty until it did.
     pub address: String,
     /// The node's key, from which access tokens are made; empty until the node was ready once. Never logged.
-    pub key: String,
+    pub key: NodeKey,
     /// Grows with every start of the node.
     pub boot_id: u64,
     /// When it entered what it does now.

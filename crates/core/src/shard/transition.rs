@@ -9,7 +9,7 @@
 )]
 
 use super::{Intent, Kind, Leaving, Member, Terms, Timestamp};
-use crate::ids::{Epoch, InstanceId, LaunchToken, Owner, ShardNo, Token, TransferId};
+use crate::ids::{Epoch, InstanceId, LaunchToken, NodeKey, Owner, ShardNo, Token, TransferId};
 
 /// One grant: this instance to this token, in this epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,10 +74,11 @@ pub enum Apart {
 /// A change of one shard, made whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Transition {
-    /// Gives the newest free instance to `token`, unless the token has a lease or waits.
-    Grant { token: Token, terms: Terms },
-    /// Appends `token` to the queue, while nothing is free and fewer than `queue_max` wait.
-    Enqueue { token: Token, terms: Terms, queue_max: u64 },
+    /// Gives the newest free instance to `token`, unless the token has a lease or waits, or the shard has seen a newer
+    /// layout than `layout`, in which this may not be the token's home any more.
+    Grant { token: Token, terms: Terms, layout: u64 },
+    /// Appends `token` to the queue, while nothing is free and fewer than `queue_max` wait; `layout` as in a grant.
+    Enqueue { token: Token, terms: Terms, layout: u64, queue_max: u64 },
     /// Its holder has seen a lease that came by hand-over; it now lasts until `until`.
     Confirm { lease: LeaseRef, owner: Owner, until: Timestamp },
     /// Prolongs a lease that has not ended; never shortens, never beyond its hard end or its instance's deadline.
@@ -99,16 +100,17 @@ pub enum Transition {
     Adopt { launch: LaunchToken, members: Vec<(InstanceId, Member)>, short: i64 },
     /// A launch that brought nothing gives its room back.
     Settle { launch: LaunchToken },
-    /// Takes in an instance with our tag that no shard knows; `launch` is the token of its tag.
-    AdoptOrphan { instance: InstanceId, member: Member, launch: LaunchToken },
+    /// Takes in an instance with our tag that no shard knows; `launch` is the token of its tag, `sequence` the shard's
+    /// number as the judge saw it: whoever took the instance in meanwhile may have given it away again.
+    AdoptOrphan { instance: InstanceId, member: Member, launch: LaunchToken, sequence: u64 },
     /// Decides to terminate such an instance.
-    Doom { instance: InstanceId, launch: LaunchToken, now: Timestamp },
+    Doom { instance: InstanceId, launch: LaunchToken, sequence: u64, now: Timestamp },
     /// Records what EC2 tells of an instance only after its launch: its address, and what and where it is.
     Locate { instance: InstanceId, address: String, kind: Kind },
     /// The node of an instance that booted since `boot_epoch` serves.
-    Ready { instance: InstanceId, boot_epoch: Epoch, key: String, boot_id: u64, now: Timestamp, next: Next },
+    Ready { instance: InstanceId, boot_epoch: Epoch, key: NodeKey, boot_id: u64, now: Timestamp, next: Next },
     /// The node started again and has a new key.
-    ReadyAgain { instance: InstanceId, key: String, boot_id: u64 },
+    ReadyAgain { instance: InstanceId, key: NodeKey, boot_id: u64 },
     /// The node has cleaned away all leases up to `cleaned_epoch`.
     ResetDone { instance: InstanceId, cleaned_epoch: Epoch, now: Timestamp, next: Next },
     /// Takes the free instance at `position` out of service while more than `keep` are free.

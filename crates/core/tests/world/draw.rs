@@ -1,6 +1,6 @@
 //! What each party may write in the present state of the world.
 
-use pool_core::ids::{InstanceId, LaunchToken, Owner, TransferId};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, TransferId};
 use pool_core::shard::{
     AfterEnd, Apart, EndedBy, Fate, Intent, Kind, Launch, LeaseRef, Leaving, Lift, Market, Member, Next, Shard,
     StopPhase, Terms, Transition,
@@ -35,10 +35,11 @@ impl World {
         let until = now + dice.roll(60);
         let terms = Terms { owner: owner(number), until, hard_end: until + dice.roll(200), ttl_seconds: 60 };
         let shard = self.home_of(number);
+        let layout = self.shards[shard].layout;
         if self.shards[shard].free.is_empty() || dice.one_in(8) {
-            (shard, Transition::Enqueue { token, terms, queue_max: 4 })
+            (shard, Transition::Enqueue { token, terms, layout, queue_max: 4 })
         } else {
-            (shard, Transition::Grant { token, terms })
+            (shard, Transition::Grant { token, terms, layout })
         }
     }
 
@@ -110,15 +111,16 @@ impl World {
     fn judge_orphan(&self, dice: &mut Dice) -> Option<(usize, Transition)> {
         let instance = dice.one_of(self.orphans())?;
         let (shard, launch) = self.tags.get(&instance)?.clone();
+        let sequence = self.shards[shard].sequence;
         Some(match dice.roll(3) {
-            0 => (shard, Transition::Doom { instance, launch, now: self.now }),
-            _ => (shard, Transition::AdoptOrphan { instance, member: member(self.now), launch }),
+            0 => (shard, Transition::Doom { instance, launch, sequence, now: self.now }),
+            _ => (shard, Transition::AdoptOrphan { instance, member: member(self.now), launch, sequence }),
         })
     }
 
     fn serve(&self, dice: &mut Dice, shard: usize) -> Option<Transition> {
         let known = &self.shards[shard];
-        let (now, key, boot_id) = (self.now, "key".to_owned(), self.now.0);
+        let (now, key, boot_id) = (self.now, NodeKey::trusted("key"), self.now.0);
         let alive = |id: &&InstanceId| !self.dead.contains_key(*id);
         match dice.roll(16) {
             0 => {
@@ -285,7 +287,7 @@ fn member(now: Timestamp) -> Member {
         market: Market::Spot,
         template_version: 1,
     };
-    Member { address: String::new(), key: String::new(), boot_id: 0, since: now, served: 0, kind }
+    Member { address: String::new(), key: NodeKey::default(), boot_id: 0, since: now, served: 0, kind }
 }
 
 fn parameters() -> Launch {

@@ -105,7 +105,7 @@ impl World {
         }
         let (shard, transition) = self.choose(&mut dice)?;
         // Some writes are on their way for a while: they are there to come late, and only then.
-        if dice.one_in(10) && !judges_orphan(&transition) {
+        if dice.one_in(10) {
             self.past.push((self.now, shard, transition));
             return None;
         }
@@ -138,7 +138,6 @@ impl World {
             // Half of them are about moves, which are few and where two shards can go apart.
             let moves_only = dice.one_in(2);
             let late = self.past.iter().rev().take_while(|(at, ..)| self.now.seconds_since(*at) <= LATE_MAX_SECONDS);
-            let late = late.filter(|(_, _, transition)| !judges_orphan(transition));
             let late = late.filter(|(_, _, transition)| !moves_only || is_move(transition));
             if let Some((_, shard, transition)) = dice.one_of(late) {
                 return Some((*shard, transition.clone()));
@@ -209,13 +208,9 @@ fn is_move(transition: &Transition) -> bool {
             | Transition::Done { .. }
             | Transition::Cancel { .. }
             | Transition::Back { .. }
+            | Transition::AdoptOrphan { .. }
+            | Transition::Doom { .. }
     )
-}
-
-/// Orphans are judged at once here. Nothing guards against a judgement so late that another run has meanwhile taken the
-/// orphan in, served it and given it away: then two shards would have it.
-fn judges_orphan(transition: &Transition) -> bool {
-    matches!(transition, Transition::AdoptOrphan { .. } | Transition::Doom { .. })
 }
 
 /// A shard's place in the world.

@@ -6,7 +6,7 @@ use pool_core::ids::{InstanceId, LaunchToken};
 use pool_core::shard::{Apart, Fate, Intent, Leaving, Member, StopPhase, Stopped, Tombstone, Transition};
 use pool_core::time::Timestamp;
 
-use super::{Draft, MADE, STAY};
+use super::{Draft, STAY};
 use crate::codec;
 use crate::codec::{number, text, time};
 
@@ -27,18 +27,20 @@ fn launches(draft: &mut Draft, transition: &Transition) -> bool {
                 .only_if("attribute_exists(intent_map.#k)")
                 .name("#k", launch.as_str());
         }
-        Transition::AdoptOrphan { instance, member, launch } => {
+        Transition::AdoptOrphan { instance, member, launch, sequence } => {
             draft
                 .set("boot_epoch.#i = epoch_no + :one, member_map.#i = :f, room_left = room_left - :one")
                 .only_if("attribute_not_exists(member_map.#i) AND attribute_not_exists(tombstone_map.#i)")
-                .only_if("attribute_not_exists(intent_map.#k) AND room_left >= :one")
+                .only_if("attribute_not_exists(intent_map.#k) AND room_left >= :one AND sequence_no = :s")
+                .value(":s", number(sequence))
                 .name("#i", instance.as_str())
                 .name("#k", launch.as_str())
                 .value(":f", codec::member(member));
         }
-        Transition::Doom { instance, launch, now } => {
+        Transition::Doom { instance, launch, sequence, now } => {
             entomb(draft, Fate::Doomed, *now)
-                .only_if(MADE)
+                .only_if("sequence_no = :s")
+                .value(":s", number(sequence))
                 .only_if("attribute_not_exists(member_map.#i) AND attribute_not_exists(intent_map.#k)")
                 .name("#i", instance.as_str())
                 .name("#k", launch.as_str());
@@ -88,7 +90,7 @@ fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
                 .value(":w", codec::kind(kind));
         }
         Transition::Ready { instance, boot_epoch, key, boot_id, now, next } => {
-            know_node(draft, instance, key, *boot_id)
+            know_node(draft, instance, key.secret(), *boot_id)
                 .remove("boot_epoch.#i")
                 .only_if("boot_epoch.#i = :be")
                 .only_if(STAY)
@@ -96,7 +98,7 @@ fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
                 .place(instance, next, *now);
         }
         Transition::ReadyAgain { instance, key, boot_id } => {
-            know_node(draft, instance, key, *boot_id)
+            know_node(draft, instance, key.secret(), *boot_id)
                 .only_if("member_map.#i.b < :b AND attribute_not_exists(boot_epoch.#i)");
         }
         Transition::ResetDone { instance, cleaned_epoch, now, next } => {

@@ -11,8 +11,8 @@ use crate::codec::{leaving, number, terms, text, time};
 /// Writes a lease transition; false when it is not one.
 pub(super) fn write(draft: &mut Draft, transition: &Transition) -> bool {
     match transition {
-        Transition::Grant { token, terms } => grant(draft, token, terms),
-        Transition::Enqueue { token, terms, queue_max } => enqueue(draft, token, terms, *queue_max),
+        Transition::Grant { token, terms, layout } => grant(draft, token, terms, *layout),
+        Transition::Enqueue { token, terms, layout, queue_max } => enqueue(draft, token, terms, *layout, *queue_max),
         Transition::Confirm { lease, owner, until } => confirm(draft, lease, owner, *until),
         Transition::Renew { lease, owner, now, until } => renew(draft, lease, owner, *now, *until),
         Transition::End { lease, by, after, now } => end(draft, lease, by, after, *now),
@@ -25,21 +25,25 @@ pub(super) fn write(draft: &mut Draft, transition: &Transition) -> bool {
     true
 }
 
-fn grant(draft: &mut Draft, token: &Token, wanted: &Terms) {
+fn grant(draft: &mut Draft, token: &Token, wanted: &Terms, layout: u64) {
     draft
         .set("lease_instance.#t = free_ids[0], lease_epoch.#t = epoch_no + :one, lease_terms.#t = :m")
         .remove("free_ids[0]")
         .only_if(FREE)
         .only_if(NEW)
+        .only_if("layout_no <= :g")
+        .value(":g", number(layout))
         .name("#t", token.as_str())
         .value(":m", terms(wanted));
 }
 
-fn enqueue(draft: &mut Draft, token: &Token, wanted: &Terms, queue_max: u64) {
+fn enqueue(draft: &mut Draft, token: &Token, wanted: &Terms, layout: u64, queue_max: u64) {
     draft
         .set("wait_ids = list_append(wait_ids, :tl), wait_terms.#t = :m")
         .only_if(NONE_FREE)
         .only_if(NEW)
+        .only_if("layout_no <= :g")
+        .value(":g", number(layout))
         .only_if("size(wait_ids) < :max")
         .name("#t", token.as_str())
         .value(":tl", AttributeValue::L(vec![text(token.as_str())]))

@@ -1,7 +1,7 @@
 //! Random transitions: arguments mostly from the state of the shard, sometimes of an earlier step, sometimes nonsense,
 //! so that every transition is seen to succeed and to be refused.
 
-use pool_core::ids::{InstanceId, LaunchToken, Owner, Token, TransferId};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, Token, TransferId};
 use pool_core::shard::{
     AfterEnd, Apart, EndedBy, Intent, Kind, Launch, LeaseRef, Leaving, Lift, Market, Member, Next, Shard, Terms,
     Transition,
@@ -74,8 +74,13 @@ fn one(dice: &mut Dice, shard: &Shard, now: Timestamp) -> Transition {
 
 fn of_leases(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Transition {
     match kind {
-        0..=2 => Transition::Grant { token: token(dice), terms: terms(dice, now) },
-        3..=5 => Transition::Enqueue { token: token(dice), terms: terms(dice, now), queue_max: 1 + dice.roll(5) },
+        0..=2 => Transition::Grant { token: token(dice), terms: terms(dice, now), layout: layout(dice, shard) },
+        3..=5 => Transition::Enqueue {
+            token: token(dice),
+            terms: terms(dice, now),
+            layout: layout(dice, shard),
+            queue_max: 1 + dice.roll(5),
+        },
         6 => {
             let claimed = |lease: &LeaseRef| shard.claims.contains_key(&lease.token);
             let lease = lease(dice, shard, claimed);
@@ -141,11 +146,13 @@ fn of_launches(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Tra
         19 => Transition::Settle { launch },
         20 => {
             let launch = LaunchToken::trusted(format!("l-{}", dice.roll(6)));
-            Transition::AdoptOrphan { instance: instance(dice), member: member(dice, now), launch }
+            let sequence = dice.mostly([shard.sequence], |dice| dice.roll(4));
+            Transition::AdoptOrphan { instance: instance(dice), member: member(dice, now), launch, sequence }
         }
         _ => Transition::Doom {
             instance: dice.mostly(shard.tombstones.keys().map(InstanceId::trusted), instance),
             launch: LaunchToken::trusted(format!("l-{}", dice.roll(6))),
+            sequence: dice.mostly([shard.sequence], |dice| dice.roll(4)),
             now,
         },
     }
@@ -160,13 +167,13 @@ fn of_instances(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Tr
             kind: member(dice, now).kind,
         },
         (22, _) => {
-            let (key, boot_id) = (format!("key-{}", dice.roll(9)), dice.roll(9));
+            let (key, boot_id) = (NodeKey::trusted(format!("key-{}", dice.roll(9))), dice.roll(9));
             Transition::ReadyAgain { instance: some_member, key, boot_id }
         }
         (23, _) => {
             let instance = dice.mostly(shard.booting.keys().cloned(), instance);
             let boot_epoch = dice.mostly(shard.booting.get(&instance).copied(), |dice| dice.roll(40));
-            let (key, boot_id) = (format!("key-{}", dice.roll(9)), dice.roll(9));
+            let (key, boot_id) = (NodeKey::trusted(format!("key-{}", dice.roll(9))), dice.roll(9));
             Transition::Ready { instance, boot_epoch, key, boot_id, now, next: next(dice, shard, now) }
         }
         (24, _) => {
@@ -289,11 +296,16 @@ fn leaving(dice: &mut Dice, now: Timestamp) -> Leaving {
     Leaving { why: "the dice fell so".to_owned(), deadline }
 }
 
+/// Mostly the layout of the shard or a newer one, sometimes an older one.
+fn layout(dice: &mut Dice, shard: &Shard) -> u64 {
+    dice.mostly([shard.layout, shard.layout + 1], |_| shard.layout.saturating_sub(1))
+}
+
 /// Some instance's facts.
 pub(crate) fn member(dice: &mut Dice, now: Timestamp) -> Member {
     Member {
         address: String::new(),
-        key: String::new(),
+        key: NodeKey::default(),
         boot_id: dice.roll(5),
         since: now,
         served: dice.roll(3),
