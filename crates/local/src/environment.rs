@@ -1,6 +1,6 @@
 //! One environment of a function: its process, its Runtime API and the task that keeps both.
 //!
-//! Rule: the process lives exactly as long as its [`Environment`] value. Dropping the value kills the process, and the keeper's task ends
+//! Rule: the process lives exactly as long as its `Environment` value. Dropping the value kills the process, and the keeper's task ends
 //! only once the process has been waited for; so no child is left behind by any path.
 
 use std::{
