@@ -35,7 +35,7 @@ install() {
 # The address that a server prints once it listens.
 address_in() {
   local log=$1 server=$2 address
-  for _ in {1..300}; do
+  for _ in {1..1800}; do
     address=$(grep -o -m1 'http://127\.0\.0\.1:[0-9]*' "$log" || true)
     if [[ -n $address ]]; then echo "$address"; return; fi
     kill -0 "$server" 2>/dev/null || break
