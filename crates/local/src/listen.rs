@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// A port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +19,9 @@ pub struct ListenError {
 ///
 /// # Errors
 /// When the port is in use or the address is not one of this machine.
-pub async fn listen(address: IpAddr, port: u16, flag: &str) -> Result<TcpListener, ListenError> {
+pub fn listen(address: IpAddr, port: u16, flag: &str) -> Result<TcpListener, ListenError> {
     let address = SocketAddr::new(address, port);
-    TcpListener::bind(address).await.map_err(|source| {
+    open(address).map_err(|source| {
         let advice = match source.kind() {
             std::io::ErrorKind::AddrInUse => {
                 format!("Another program (or another `cargo local`) uses the port: stop it, or choose a free one with {flag} PORT")
@@ -31,6 +31,16 @@ pub async fn listen(address: IpAddr, port: u16, flag: &str) -> Result<TcpListene
         };
         ListenError { address, advice, source }
     })
+}
+
+/// The accepted connections inherit what is set here. Without `TCP_NODELAY` an answer that is written in two parts waits
+/// 40 ms for the client's delayed acknowledgement.
+fn open(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_nodelay(true)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1_024)
 }
 
 /// The URL by which a program on this machine reaches a server that is bound to `address`.

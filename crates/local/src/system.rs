@@ -111,7 +111,7 @@ impl System {
         let mut tasks = JoinSet::new();
         let variables = &surroundings.variables;
         let node_settings = node_settings(options, surroundings)?;
-        let ports = Ports::open(options, variables).await?;
+        let ports = Ports::open(options, variables)?;
         let logs_directory = options.logs.clone().or_else(|| options.data.as_ref().map(|data| data.join("logs")));
         let logs = Logs::new(options.verbose, logs_directory)
             .map_err(|error| StartError::Other(format!("cannot write logs: {error}")))?;
@@ -174,16 +174,16 @@ impl System {
 
 impl Ports {
     /// The engines that the environment names are somewhere else, so they need no port here.
-    async fn open(options: &Options, variables: &Variables) -> Result<Self, StartError> {
-        let front = listen(options.bind, options.port, "--port").await?;
-        let lambda = listen(options.bind, options.lambda_port, "--lambda-port").await?;
+    fn open(options: &Options, variables: &Variables) -> Result<Self, StartError> {
+        let front = listen(options.bind, options.port, "--port")?;
+        let lambda = listen(options.bind, options.lambda_port, "--lambda-port")?;
         let dynamodb = match variables.get("AWS_ENDPOINT_URL_DYNAMODB") {
             Some(_) => None,
-            None => Some(listen(options.bind, options.dynamodb_port, "--dynamodb-port").await?),
+            None => Some(listen(options.bind, options.dynamodb_port, "--dynamodb-port")?),
         };
         let ec2 = match variables.get("AWS_ENDPOINT_URL_EC2") {
             Some(_) => None,
-            None => Some(listen(options.bind, options.ec2_port, "--ec2-port").await?),
+            None => Some(listen(options.bind, options.ec2_port, "--ec2-port")?),
         };
         Ok(Self { front, lambda, dynamodb, ec2 })
     }
