@@ -39,7 +39,7 @@ pub(crate) async fn handle(
     let ttl_seconds = request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;
     let wait_seconds = request::within("wait_seconds", wait_seconds, 0, policy.wait_max_seconds)?;
     let wish = Wish { owner, key, ttl_seconds, wait_seconds };
-    let lease = match grant(environment, &wish).await {
+    let mut lease = match grant(environment, &wish).await {
         Err(problem) if problem.status == 503 => {
             environment.wake_scale("a request found nothing free").await;
             return Err(problem);
@@ -48,8 +48,7 @@ pub(crate) async fn handle(
     };
     if lease.state == LeaseState::Pending {
         environment.wake_scale("a request waits").await;
-        let lease = look::hold(environment, &wish.owner, lease, request::prefer_wait_seconds(event)).await?;
-        return Ok(lease_response(&lease, true));
+        lease = look::hold(environment, &wish.owner, lease, request::prefer_wait_seconds(event)).await?;
     }
     Ok(lease_response(&lease, true))
 }
@@ -167,16 +166,15 @@ async fn elsewhere(
     at(environment, &Request { token, ..asked.clone() }, home).await
 }
 
-/// Someone waits here; brings an instance that is free in another shard. What fails is left to the next poll or tick.
-pub(crate) async fn serve_from_elsewhere(environment: &Environment, shard: ShardNo) {
+/// Someone waits here; brings an instance that is free in another shard, and answers whether one came. What fails is
+/// left to the next poll or tick.
+pub(crate) async fn serve_from_elsewhere(environment: &Environment, shard: ShardNo) -> bool {
     let brought = async {
         let all = environment.shards(false).await?;
-        if all.iter().any(|other| other.number != shard && !other.free.is_empty()) {
-            moves::bring(environment, &all, shard).await?;
-        }
-        Ok::<(), pool_store::StoreError>(())
+        moves::bring(environment, &all, shard).await
     };
-    if let Err(error) = brought.await {
+    brought.await.unwrap_or_else(|error| {
         tracing::warn!(%error, shard, cause = "a waiter beside another shard's free instance", "could not move it");
-    }
+        false
+    })
 }

@@ -37,8 +37,10 @@ async fn look(environment: &Environment, owner: &Owner, id: &LeaseId) -> Result<
     if lease.state != LeaseState::Pending || environment.layout().await?.shards_made < 2 {
         return Ok(lease);
     }
-    ask::serve_from_elsewhere(environment, id.shard).await;
-    look_at_home(environment, owner, id).await
+    if ask::serve_from_elsewhere(environment, id.shard).await {
+        return look_at_home(environment, owner, id).await;
+    }
+    Ok(lease)
 }
 
 async fn look_at_home(environment: &Environment, owner: &Owner, id: &LeaseId) -> Result<Lease, Problem> {

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::ending;
 use crate::ids::{Epoch, InstanceId, NodeKey};
 use crate::policy::Policy;
 use crate::shard::{Place, Shard, Transition};
@@ -126,10 +125,4 @@ pub fn heartbeat(instance: &InstanceId, shard: &Shard, now: Timestamp) -> Option
         (None, _) => shard.epoch + 1,
     };
     Some(HeartbeatAnswer { epoch_floor, lease, command })
-}
-
-/// How long a node that nobody answers may go on: no lease that it knows of lives longer.
-#[must_use]
-pub fn alone_limit_seconds(policy: &Policy) -> u64 {
-    policy.lease_ttl_max_seconds + ending::GRACE_SECONDS
 }
