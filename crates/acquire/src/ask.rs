@@ -1,12 +1,11 @@
 //! `POST /v1/leases`.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use pool_core::acquire::{self, Request};
+use pool_core::acquire::{self, Elsewhere, Request};
 use pool_core::answer::{Lease, LeaseState, Refusal, Step};
 use pool_core::control::Layout;
-use pool_core::home::{home, old_home};
+use pool_core::home::{before_the_spread, home, old_home, old_home_answers};
 use pool_core::ids::{Owner, ShardNo, Token};
-use pool_core::shard::Standing;
 use pool_function::environment::Environment;
 use pool_function::problem::Problem;
 use pool_function::{caller, moves, request, steps};
@@ -16,6 +15,10 @@ use crate::{lease_response, look, spread};
 
 /// Times that one request finds its home anew at most.
 const LAYOUTS_MAX: usize = 3;
+
+/// Times that one request looks for something free in other shards at most. Each vain one means that somebody else got
+/// what was free there.
+const ELSEWHERE_MAX: usize = 6;
 
 /// The body.
 #[derive(Debug, Default, Deserialize)]
@@ -48,7 +51,13 @@ pub(crate) async fn handle(
     };
     if lease.state == LeaseState::Pending {
         environment.wake_scale("a request waits").await;
-        lease = look::hold(environment, &wish.owner, lease, request::prefer_wait_seconds(event)).await?;
+        lease = match look::hold(environment, &wish.owner, lease.clone(), request::prefer_wait_seconds(event)).await {
+            // It waits all the same, and its caller must learn under which id.
+            Err(problem) if problem.status == 503 => lease,
+            // Its time was over while the answer was held.
+            Err(problem) if problem.status == 404 => return Err(Problem::refused(Refusal::NothingFree, 0)),
+            held => held?,
+        };
     }
     Ok(lease_response(&lease, true))
 }
@@ -65,38 +74,34 @@ struct Wish {
 async fn grant(environment: &Environment, wish: &Wish) -> Result<Lease, Problem> {
     for _ in 0..LAYOUTS_MAX {
         let layout = environment.layout().await?;
-        // The policy's number until the pool is set up.
-        let shards = if layout.number == 0 { environment.settings.policy.shards() } else { layout.shards };
         let token = match &wish.key {
             Some(key) => Token::of_key(&wish.owner, key),
-            None => environment.random_token(shards),
+            None => environment.random_token(layout.shards),
         };
         let Wish { owner, ttl_seconds, wait_seconds, .. } = wish;
         let (ttl_seconds, wait_seconds) = (*ttl_seconds, *wait_seconds);
         let asked = Request { owner: owner.clone(), token, ttl_seconds, wait_seconds, layout: layout.number };
-        match ask(environment, &asked, wish.key.is_some(), shards, &layout).await? {
+        let spread = spread(&asked.token);
+        match ask(environment, asked, wish.key.is_some(), &layout).await? {
             Step::Refuse(Refusal::OldLayout) => environment.reload_layout().await?,
-            step => return answer(step, &asked.token),
+            step => return answer(step, spread),
         };
     }
     Err(Problem::contended())
 }
 
-async fn ask(
-    environment: &Environment,
-    asked: &Request,
-    keyed: bool,
-    shards: u32,
-    layout: &Layout,
-) -> Result<Step, Problem> {
-    let mut shard = home(&asked.token, shards);
-    if keyed && let Some(old) = old_home_in_force(environment, asked, layout).await? {
+async fn ask(environment: &Environment, mut asked: Request, keyed: bool, layout: &Layout) -> Result<Step, Problem> {
+    let mut shard = home(&asked.token, layout.shards);
+    if keyed && let Some(old) = old_home_in_force(environment, &asked, layout).await? {
         shard = old;
+        asked.layout = before_the_spread(layout);
     }
-    let step = at(environment, asked, shard).await?;
+    let step = at(environment, &asked, shard).await?;
     match &step {
-        Step::Refuse(Refusal::NothingFree) if shards > 1 => elsewhere(environment, asked, keyed, shard, shards).await,
-        Step::Lease(lease) if lease.state == LeaseState::Pending && shards > 1 => {
+        Step::Refuse(Refusal::NothingFree) if layout.shards_made > 1 => {
+            elsewhere(environment, &asked, keyed, shard, layout).await
+        }
+        Step::Lease(lease) if lease.state == LeaseState::Pending && layout.shards_made > 1 => {
             serve_from_elsewhere(environment, shard).await;
             Ok(step)
         }
@@ -104,13 +109,13 @@ async fn ask(
     }
 }
 
-fn answer(step: Step, token: &Token) -> Result<Lease, Problem> {
+fn answer(step: Step, spread: u64) -> Result<Lease, Problem> {
     match step {
         Step::Lease(lease) => {
             tracing::info!(lease = lease.lease_id, cause = "acquire", state = ?lease.state, "answered");
             Ok(lease)
         }
-        Step::Refuse(refusal) => Err(Problem::refused(refusal, spread(token))),
+        Step::Refuse(refusal) => Err(Problem::refused(refusal, spread)),
         Step::Try(_) | Step::Ended => Err(Problem::contended()),
     }
 }
@@ -125,9 +130,7 @@ async fn at(environment: &Environment, asked: &Request, shard: ShardNo) -> Resul
     .await
 }
 
-/// The old home of a keyed request whose home changed with the layout, if it still counts: when it has the key's lease or
-/// wait, and as long as it has not seen the new layout. Until it has, a function that knows only the old layout may
-/// grant there, so everyone does; afterwards such a grant is refused, and nobody does.
+/// The old home of a keyed request whose home changed with the number of shards, if it still answers.
 async fn old_home_in_force(
     environment: &Environment,
     asked: &Request,
@@ -135,35 +138,41 @@ async fn old_home_in_force(
 ) -> Result<Option<ShardNo>, Problem> {
     let now = environment.now();
     let Some(old) = old_home(&asked.token, layout, &environment.settings.policy, now) else { return Ok(None) };
-    let Some(seen) = environment.store.read(old).await? else { return Ok(None) };
-    let known = !matches!(seen.standing(&asked.token, now), Standing::Unknown | Standing::Expired { .. });
-    Ok((known || seen.layout < layout.number).then_some(old))
+    let seen = environment.store.read(old).await?;
+    Ok(seen.filter(|seen| old_home_answers(seen, &asked.token, layout, now)).map(|_| old))
 }
 
-/// Home has nothing free and the request does not wait. Another shard may have something: a request without a key moves
-/// there, one with a key cannot, so the instance moves to it.
+/// Home has nothing free and the request does not wait, but another shard may have something. Others go there too, so
+/// who comes too late looks again: nobody is told "none" while one is free.
 async fn elsewhere(
     environment: &Environment,
     asked: &Request,
     keyed: bool,
     shard: ShardNo,
-    shards: u32,
+    layout: &Layout,
 ) -> Result<Step, Problem> {
-    let all = environment.shards(false).await?;
-    for shard in &all {
-        environment.learn(shard);
+    for _ in 0..ELSEWHERE_MAX {
+        let all = environment.shards(true).await?;
+        for shard in &all {
+            environment.learn(shard);
+        }
+        let step = match acquire::elsewhere(&all, keyed, layout) {
+            None => break,
+            Some(Elsewhere::Ask(other)) => {
+                let token = environment.random_token_for(other, layout.shards).unwrap_or_else(|| asked.token.clone());
+                let home = home(&token, layout.shards);
+                at(environment, &Request { token, ..asked.clone() }, home).await?
+            }
+            Some(Elsewhere::Bring) => {
+                moves::bring(environment, &all, shard).await?;
+                at(environment, asked, shard).await?
+            }
+        };
+        if step != Step::Refuse(Refusal::NothingFree) {
+            return Ok(step);
+        }
     }
-    let other = all.iter().filter(|shard| shard.number < shards).max_by_key(|shard| shard.free.len());
-    let Some(other) = other.filter(|shard| !shard.free.is_empty()) else {
-        return Ok(Step::Refuse(Refusal::NothingFree));
-    };
-    if keyed {
-        moves::bring(environment, &all, shard).await?;
-        return at(environment, asked, shard).await;
-    }
-    let token = environment.random_token_for(other.number, shards).unwrap_or_else(|| asked.token.clone());
-    let home = home(&token, shards);
-    at(environment, &Request { token, ..asked.clone() }, home).await
+    Ok(Step::Refuse(Refusal::NothingFree))
 }
 
 /// Someone waits here; brings an instance that is free in another shard, and answers whether one came. What fails is

@@ -5,8 +5,9 @@
 //! what the next step is decided on.
 
 use crate::answer::{self, Refusal, Step};
+use crate::control::Layout;
 use crate::ending;
-use crate::ids::{Grant, LeaseId, Owner, Token};
+use crate::ids::{Grant, LeaseId, Owner, ShardNo, Token};
 use crate::policy::Policy;
 use crate::shard::{EndedBy, LeaseRef, Shard, Standing, Terms, Transition};
 use crate::time::Timestamp;
@@ -63,6 +64,25 @@ fn nothing_free(request: &Request, shard: &Shard, policy: &Policy, now: Timestam
     })
 }
 
+/// Where a request goes on whose home has nothing free and which does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// To this shard, under a new token whose home it is.
+    Ask(ShardNo),
+    /// Nowhere: its key ties it to its home, or what is free is in a shard that is no longer anyone's home. A free
+    /// instance is brought to it.
+    Bring,
+}
+
+/// Where a request goes on, given all shards; `None` when nothing is free anywhere.
+#[must_use]
+pub fn elsewhere(shards: &[Shard], keyed: bool, layout: &Layout) -> Option<Elsewhere> {
+    let can_ask = |shard: &Shard| !keyed && shard.number < layout.shards;
+    let having = shards.iter().filter(|shard| !shard.free.is_empty());
+    let most = having.max_by_key(|shard| (can_ask(shard), shard.free.len()))?;
+    Some(if can_ask(most) { Elsewhere::Ask(most.number) } else { Elsewhere::Bring })
+}
+
 /// What to do next for someone who looks at a lease.
 #[must_use]
 pub fn look(id: &LeaseId, owner: &Owner, shard: &Shard, policy: &Policy, now: Timestamp) -> Step {
@@ -80,7 +100,7 @@ pub fn look(id: &LeaseId, owner: &Owner, shard: &Shard, policy: &Policy, now: Ti
 /// Brings a lease or wait that its owner looks at into a state that can be told, or tells it.
 fn current(shard: &Shard, token: &Token, policy: &Policy, now: Timestamp) -> Step {
     match shard.standing(token, now) {
-        Standing::Unconfirmed { lease, terms } => Step::Try(confirm(lease, &terms, now)),
+        Standing::Unconfirmed { lease, terms } => Step::Try(confirm(lease, &terms, policy, now)),
         Standing::LostBeforeClaim { lease, .. } => Step::Try(ending::replace_lost(shard, lease, policy, now)),
         Standing::WaitedOut { ahead, terms } => {
             Step::Try(Transition::GiveUp { token: token.clone(), position: ahead as u64, until: terms.until })
@@ -92,9 +112,11 @@ fn current(shard: &Shard, token: &Token, policy: &Policy, now: Timestamp) -> Ste
     }
 }
 
-fn confirm(lease: LeaseRef, terms: &Terms, now: Timestamp) -> Transition {
-    let until = (now + terms.ttl_seconds).min(terms.hard_end);
-    Transition::Confirm { lease, owner: terms.owner.clone(), until }
+/// The lease's life begins here, not when its wait would have ended.
+fn confirm(lease: LeaseRef, terms: &Terms, policy: &Policy, now: Timestamp) -> Transition {
+    let hard_end = (now + policy.lease_ttl_max_seconds).min(terms.hard_end);
+    let until = (now + terms.ttl_seconds).min(hard_end);
+    Transition::Confirm { lease, owner: terms.owner.clone(), until, hard_end }
 }
 
 /// A renewal of a lease.

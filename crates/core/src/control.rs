@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ShardNo;
 use crate::policy::Policy;
 use crate::time::Timestamp;
 
@@ -25,8 +26,6 @@ pub struct Control {
     pub offerings: BTreeMap<String, CoolDown>,
     /// Launching is stopped until then, and why: missing permissions or a quota, which no retry mends.
     pub halted: Option<Halt>,
-    /// When `scale` last ran.
-    pub scale_ran_at: Timestamp,
 }
 
 /// How the cap is spread over shards.
@@ -43,8 +42,10 @@ pub struct Layout {
     pub shards_before: u32,
     /// Shards that were ever made; those no longer in use still hold what has not left yet.
     pub shards_made: u32,
-    /// When the last change was made.
-    pub changed_at: Timestamp,
+    /// The number of the layout that brought the present number of shards; a change of the cap alone moves no home.
+    pub spread_since: u64,
+    /// When it was made.
+    pub spread_at: Timestamp,
 }
 
 /// An offering that failed and is left alone for a while.
@@ -75,13 +76,59 @@ impl Layout {
         if self.number > 0 && self.shards == shards && self.max_instances == policy.max_instances {
             return None;
         }
-        Some(Layout {
+        let mut next = Layout {
             number: self.number + 1,
             max_instances: policy.max_instances,
-            shards,
-            shards_before: if self.number == 0 { shards } else { self.shards },
             shards_made: self.shards_made.max(shards),
-            changed_at: now,
-        })
+            ..self.clone()
+        };
+        if self.shards != shards {
+            next.shards = shards;
+            next.shards_before = if self.number == 0 { shards } else { self.shards };
+            next.spread_since = next.number;
+            next.spread_at = now;
+        }
+        Some(next)
+    }
+
+    /// The part of the cap that belongs to shard `number`: as even as can be, the first ones take the rest.
+    #[must_use]
+    pub fn share_of(&self, number: ShardNo) -> i64 {
+        if number >= self.shards {
+            return 0;
+        }
+        let (shards, number) = (u64::from(self.shards), u64::from(number));
+        let share = self.max_instances / shards + u64::from(number < self.max_instances % shards);
+        i64::try_from(share).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(max_instances: u64) -> Policy {
+        let default = Policy::parse::<&str, &str>([]).expect("the defaults are valid");
+        Policy { max_instances, ..default }
+    }
+
+    #[test]
+    fn shares_add_up_to_the_cap() {
+        for max in 1..200_u64 {
+            let layout = Layout::default().changed_by(&policy(max), Timestamp(1)).expect("the first layout");
+            let total: i64 = (0..layout.shards + 2).map(|number| layout.share_of(number)).sum();
+            assert_eq!(total, i64::try_from(max).expect("small"));
+            assert!((0..layout.shards).all(|number| layout.share_of(number) <= 16));
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_cap_alone_keeps_the_old_homes() {
+        let first = Layout::default().changed_by(&policy(16), Timestamp(1)).expect("the first layout");
+        let spread = first.changed_by(&policy(40), Timestamp(2)).expect("three shards");
+        let raised = spread.changed_by(&policy(41), Timestamp(3)).expect("another cap");
+        assert_eq!((raised.number, raised.shards, raised.shards_before), (3, 3, 1));
+        assert_eq!((raised.spread_since, raised.spread_at), (2, Timestamp(2)));
+        assert_eq!(raised.changed_by(&policy(41), Timestamp(4)), None);
     }
 }

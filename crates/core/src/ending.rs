@@ -80,9 +80,6 @@ pub fn overdue(shard: &Shard, policy: &Policy, now: Timestamp) -> Option<Transit
     let lease = shard.leases.keys().find_map(|token| match shard.standing(token, late) {
         Standing::LostBeforeClaim { lease, .. } => Some(replace_lost(shard, lease, policy, now)),
         Standing::Expired { lease, .. } => Some(end(shard, &lease, EndedBy::Expiry, policy, now)),
-        Standing::Interrupted { lease, terms, .. } if terms.until < late => {
-            Some(end(shard, &lease, EndedBy::Expiry, policy, now))
-        }
         Standing::Unconfirmed { lease, .. } if shard.claims.get(token).is_some_and(|deadline| *deadline < late) => {
             Some(end(shard, &lease, EndedBy::Unclaimed, policy, now))
         }

@@ -8,10 +8,12 @@ use crate::shard::{Apart, Leaving, Place, Shard, Transition};
 use crate::time::Timestamp;
 
 /// The transition that withdraws `instance`, whatever it does; `None` when it leaves already, is no member, or is under
-/// way to another shard (the move must be settled first).
+/// way to another shard (the move must be settled first). One that leaves after its lease may turn out to leave sooner:
+/// a rebalance recommendation comes first, then the interruption warning.
 #[must_use]
 pub fn withdraw(shard: &Shard, instance: &InstanceId, why: &str, deadline: Timestamp) -> Option<Transition> {
-    if shard.leaving.contains_key(instance) {
+    let sooner = |known: &Leaving| deadline < known.deadline && shard.lease_on(instance).is_some();
+    if !shard.leaving.get(instance).is_none_or(sooner) {
         return None;
     }
     let leaving = Leaving { why: why.to_owned(), deadline };

@@ -87,8 +87,11 @@ pub fn remember(
         control.offerings.remove(&name(instance_type, subnet, launch.market));
     }
     for failure in failures {
+        let others_work = !launched.is_empty() && failure.offering.is_some();
         match failure.meaning {
             Meaning::NoCapacity | Meaning::Quota => cool(control, launch, failure, policy, now),
+            // A type that does not fit the image must not stop the launches of those that do.
+            Meaning::NotAllowed | Meaning::Invalid if others_work => cool(control, launch, failure, policy, now),
             Meaning::NotAllowed | Meaning::Invalid => {
                 let why = format!("{}: {}", failure.code, failure.message);
                 control.halted = Some(crate::control::Halt { until: now + policy.offering_cooldown_seconds, why });
@@ -155,6 +158,18 @@ mod tests {
         assert_eq!(types.len(), 2, "another market is another offering");
         remember(&mut control, &launch(), &[("t3.medium".into(), "subnet-a".into())], &[], &policy, Timestamp(2400));
         assert!(control.offerings.is_empty());
+    }
+
+    #[test]
+    fn a_type_that_does_not_fit_stops_only_itself() {
+        let policy = Policy::parse([("POOL_INSTANCE_TYPES", "t3.medium,t3a.medium")]).expect("valid");
+        let unfit = LaunchFailure { meaning: Meaning::Invalid, ..no_capacity(Some(("t3a.medium", "subnet-a"))) };
+        let mut control = Control::default();
+        let worked = [("t3.medium".to_owned(), "subnet-a".to_owned())];
+        remember(&mut control, &launch(), &worked, std::slice::from_ref(&unfit), &policy, Timestamp(1000));
+        assert_eq!((control.halted.is_some(), control.offerings.len()), (false, 1));
+        remember(&mut control, &launch(), &[], &[unfit], &policy, Timestamp(2000));
+        assert!(control.halted.is_some(), "nothing works, and a person must know why");
     }
 
     #[test]

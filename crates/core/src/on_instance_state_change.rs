@@ -7,6 +7,10 @@ use crate::reap_idle::Ec2Instance;
 use crate::shard::{Place, Shard, StopPhase, Transition};
 use crate::time::Timestamp;
 
+/// How long after a Spot warning EC2 takes the instance, in seconds
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>).
+pub const SPOT_NOTICE_SECONDS: u64 = 120;
+
 /// What is known of an instance, by an event that cannot be taken back or by asking EC2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {

@@ -179,18 +179,6 @@ impl Policy {
         u32::try_from(self.max_instances.div_ceil(self.shard_size)).unwrap_or(u32::MAX)
     }
 
-    /// The part of the cap that belongs to shard `number`: as even as can be, the first ones take the rest.
-    #[must_use]
-    pub fn share_of(&self, number: u32) -> i64 {
-        let shards = u64::from(self.shards());
-        let number = u64::from(number);
-        if number >= shards {
-            return 0;
-        }
-        let share = self.max_instances / shards + u64::from(number < self.max_instances % shards);
-        i64::try_from(share).unwrap_or(i64::MAX)
-    }
-
     /// The terms of a lease granted at `now`.
     #[must_use]
     pub fn lease_terms(&self, owner: &Owner, ttl_seconds: u64, now: Timestamp) -> Terms {
@@ -246,7 +234,7 @@ impl Reader {
             removal_budget_percent: self.number("POOL_REMOVAL_BUDGET_PERCENT", 20, 1, 100),
             reconcile_grace_seconds: self.number("POOL_RECONCILE_GRACE_SECONDS", 120, 30, DAY),
             boot_failure_limit: self.number("POOL_BOOT_FAILURE_LIMIT", 3, 1, 1_000),
-            offering_cooldown_seconds: self.number("POOL_OFFERING_COOLDOWN_SECONDS", 180, 1, DAY),
+            offering_cooldown_seconds: self.number("POOL_OFFERING_COOLDOWN_SECONDS", 180, 1, 3_600),
             idle_threshold_seconds: 60 * self.number("POOL_IDLE_THRESHOLD_MINUTES", 10, 1, 10_080),
             boot_deadline_seconds: self.number("POOL_BOOT_DEADLINE_SECONDS", 600, 10, DAY),
             health_port: self.value("POOL_HEALTH_PORT", 3_000),
@@ -367,16 +355,6 @@ mod tests {
             ["POOL_MAX", "LEASE_TTL_SECONDS", "AFTER_RELEASE", "SCHEDULE", "INSTANCE_TYPES", "HEALTH_PATH", "POOL_MIN "]
         {
             assert!(errors.iter().any(|error| error.contains(name)), "{name} is missing in {errors:?}");
-        }
-    }
-
-    #[test]
-    fn shares_add_up_to_the_cap() {
-        for max in 1..200_u64 {
-            let policy = Policy { max_instances: max, ..default() };
-            let total: i64 = (0..policy.shards() + 2).map(|number| policy.share_of(number)).sum();
-            assert_eq!(total, i64::try_from(max).expect("small"));
-            assert!((0..policy.shards()).all(|number| policy.share_of(number) <= 16));
         }
     }
 

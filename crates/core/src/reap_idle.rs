@@ -1,8 +1,8 @@
 //! The removal plan: every end of an instance, and why. `reap-idle` only ever removes (and takes in orphans).
 //!
 //! Each run ends what is overdue, compares EC2 with the shards both ways, fences what should go, and terminates what is
-//! fenced and bears no lease. Fences are within a budget a run, so that a mistake cannot take the pool at once; and when
-//! many nodes fall silent together the fault is taken to be ours, and none is removed for it.
+//! fenced and bears no lease. Fences are within a budget a run, so that a mistake cannot take the pool at once (what EC2 itself
+//! ended costs none of it); and when many nodes fall silent together the fault is taken to be ours, and none is removed for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use crate::leaving;
 use crate::node::InstanceRecord;
 use crate::policy::Policy;
 use crate::schedule;
-use crate::shard::{Kind, Member, Place, Shard, Transition};
+use crate::shard::{Kind, Leaving, Member, Place, Shard, Transition};
 use crate::time::Timestamp;
 
 /// How long a tombstone is kept, in seconds: longer than any message can be under way.
@@ -97,6 +97,13 @@ impl Ec2Word {
             (None, None) => Word::NotAsked,
         }
     }
+
+    /// Whether EC2 was asked for a member by its id and does not know it. Right after a launch it may not know its own
+    /// instance yet, which says nothing.
+    fn has_forgotten(&self, instance: &InstanceId, member: &Member, policy: &Policy, now: Timestamp) -> bool {
+        let old = now.seconds_since(member.since) > policy.reconcile_grace_seconds;
+        old && matches!(self.of(instance), Word::Unknown)
+    }
 }
 
 /// Members that a list by tag lacks; each must be asked for by id before anything is concluded.
@@ -119,12 +126,17 @@ pub fn removals(
     let members: usize = shards.iter().map(|shard| shard.members.len()).sum();
     let budget = (members as u64 * policy.removal_budget_percent / 100).max(1);
     let budget = usize::try_from(budget).unwrap_or(usize::MAX);
-    let mut candidates = vanished(shards, ec2, policy, now);
-    candidates.extend(stuck_boots(shards, policy, now));
-    candidates.extend(silent(shards, records, policy, now));
-    candidates.extend(aged(shards, ec2, policy, now));
     let mut after: Vec<Shard> = shards.to_vec();
     let mut removals = Vec::new();
+    // What EC2 itself has ended is no removal of ours: no budget may keep it where callers are given it.
+    for candidate in ended(shards, ec2, now) {
+        remove(candidate, &mut after, usize::MAX, &mut removals);
+    }
+    let budget = budget + removals.len();
+    let mut candidates = vanished(shards, ec2, policy, now);
+    candidates.extend(stuck(shards, policy, now));
+    candidates.extend(silent(shards, records, policy, now));
+    candidates.extend(aged(shards, ec2, policy, now));
     for candidate in candidates {
         remove(candidate, &mut after, budget, &mut removals);
     }
@@ -163,28 +175,37 @@ fn remove(candidate: Candidate, after: &mut [Shard], budget: usize, removals: &m
     }
 }
 
-/// Members that EC2 says are terminated, or does not know although asked by id. Spot losses and hand terminations that
-/// no event told end here.
-fn vanished(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp) -> Vec<Candidate> {
-    each_member(shards, |shard, instance, member| match ec2.of(instance) {
+/// Members that EC2 says are terminated. Spot losses and hand terminations that no event told end here.
+fn ended(shards: &[Shard], ec2: &Ec2Word, now: Timestamp) -> Vec<Candidate> {
+    each_member(shards, |shard, instance, _| match ec2.of(instance) {
         Word::Found(found) => match found.state {
             Ec2State::Terminated => Some(Candidate::new(shard, instance, "EC2 terminated it", now)),
             Ec2State::ShuttingDown => Some(Candidate::new(shard, instance, "EC2 shuts it down", now)),
             _ => None,
         },
-        // Right after a launch EC2 may not know its own instance yet.
-        Word::Unknown if now.seconds_since(member.since) > policy.reconcile_grace_seconds => {
-            Some(Candidate::new(shard, instance, "EC2 does not know it any more", now))
-        }
         Word::Unknown | Word::NotAsked => None,
     })
 }
 
-fn stuck_boots(shards: &[Shard], policy: &Policy, now: Timestamp) -> Vec<Candidate> {
+/// Members that EC2 does not know although asked by id. Its word alone could be a fault of the listing, so this is
+/// within the budget.
+fn vanished(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp) -> Vec<Candidate> {
+    each_member(shards, |shard, instance, member| {
+        let vanished = ec2.has_forgotten(instance, member, policy, now);
+        vanished.then(|| Candidate::new(shard, instance, "EC2 does not know it any more", now))
+    })
+}
+
+/// Members that did not say `ready` in time, after their launch or after a lease.
+fn stuck(shards: &[Shard], policy: &Policy, now: Timestamp) -> Vec<Candidate> {
     each_member(shards, |shard, instance, member| {
         let late = now.seconds_since(member.since) > policy.boot_deadline_seconds;
-        let stuck = late && shard.booting.contains_key(instance);
-        stuck.then(|| Candidate::new(shard, instance, "it was not ready in time", now))
+        let why = match shard.place_of(instance)? {
+            Place::Booting(_) if late => "it was not ready in time",
+            Place::Resetting(_) if late => "it was not clean in time",
+            _ => return None,
+        };
+        Some(Candidate::new(shard, instance, why, now))
     })
 }
 
@@ -195,7 +216,9 @@ fn silent(shards: &[Shard], records: &[InstanceRecord], policy: &Policy, now: Ti
     let limit = policy.silence_limit_seconds();
     let mut serving = 0;
     let silent = each_member(shards, |shard, instance, member| {
-        if !matches!(shard.place_of(instance)?, Place::Free(_) | Place::Leased(_) | Place::Resetting(_)) {
+        let serves = matches!(shard.place_of(instance)?, Place::Free(_) | Place::Leased(_) | Place::Resetting(_));
+        // One that leaves anyway would make the others' silence look like a fault of ours.
+        if !serves || shard.leaving.contains_key(instance) {
             return None;
         }
         serving += 1;
@@ -217,8 +240,9 @@ fn aged(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp) -> Vec
     each_member(shards, |shard, instance, _| {
         let launched_at = ec2.listed.get(instance)?.launched_at;
         let old = now.seconds_since(launched_at) > policy.max_age_seconds;
-        (old && shard.free.contains(instance))
-            .then(|| Candidate::new(shard, instance, "it reached its maximum age", now))
+        let serves = matches!(shard.place_of(instance)?, Place::Free(_) | Place::Leased(_));
+        // Under a lease it leaves afterwards: in a busy pool it would otherwise never be seen free.
+        (old && serves).then(|| Candidate::new(shard, instance, "it reached its maximum age", Timestamp::NEVER))
     })
 }
 
@@ -259,19 +283,22 @@ fn each_member(
 
 /// Instances to terminate now: they leave, EC2 still has them, and no lease is on them or their deadline has passed.
 #[must_use]
-pub fn to_terminate(shards: &[Shard], ec2: &Ec2Word, now: Timestamp) -> Vec<(ShardNo, InstanceId, String)> {
+pub fn to_terminate(
+    shards: &[Shard],
+    ec2: &Ec2Word,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<(ShardNo, InstanceId, String)> {
     let mut ending = Vec::new();
-    for shard in shards {
-        for (instance, leaving) in &shard.leaving {
-            let released = shard.lease_on(instance).is_none() || leaving.deadline <= now;
-            let ends_already = match ec2.of(instance) {
-                Word::Found(found) => matches!(found.state, Ec2State::ShuttingDown | Ec2State::Terminated),
-                Word::Unknown => true,
-                Word::NotAsked => false,
-            };
-            if released && !ends_already && !shard.transfers.contains_key(instance) {
-                ending.push((shard.number, instance.clone(), leaving.why.clone()));
-            }
+    for (shard, instance, member, leaving) in each_leaving(shards) {
+        let released = shard.lease_on(instance).is_none() || leaving.deadline <= now;
+        let ends_already = match ec2.of(instance) {
+            Word::Found(found) => matches!(found.state, Ec2State::ShuttingDown | Ec2State::Terminated),
+            Word::Unknown => ec2.has_forgotten(instance, member, policy, now),
+            Word::NotAsked => false,
+        };
+        if released && !ends_already {
+            ending.push((shard.number, instance.clone(), leaving.why.clone()));
         }
     }
     ending
@@ -279,21 +306,32 @@ pub fn to_terminate(shards: &[Shard], ec2: &Ec2Word, now: Timestamp) -> Vec<(Sha
 
 /// Leaving members that EC2 says are no more.
 #[must_use]
-pub fn gone(shards: &[Shard], ec2: &Ec2Word, now: Timestamp) -> Vec<(ShardNo, InstanceId, Transition)> {
+pub fn gone(
+    shards: &[Shard],
+    ec2: &Ec2Word,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<(ShardNo, InstanceId, Transition)> {
     let mut gone = Vec::new();
-    for shard in shards {
-        for instance in shard.leaving.keys().filter(|instance| shard.members.contains_key(*instance)) {
-            let ended = match ec2.of(instance) {
-                Word::Found(found) => found.state == Ec2State::Terminated,
-                Word::Unknown => true,
-                Word::NotAsked => false,
-            };
-            if ended && !shard.transfers.contains_key(instance) {
-                gone.push((shard.number, instance.clone(), Transition::Gone { instance: instance.clone(), now }));
-            }
+    for (shard, instance, member, _) in each_leaving(shards) {
+        let ended = match ec2.of(instance) {
+            Word::Found(found) => found.state == Ec2State::Terminated,
+            Word::Unknown => ec2.has_forgotten(instance, member, policy, now),
+            Word::NotAsked => false,
+        };
+        if ended {
+            gone.push((shard.number, instance.clone(), Transition::Gone { instance: instance.clone(), now }));
         }
     }
     gone
+}
+
+/// Members that leave, but for those whose move must be settled first.
+fn each_leaving(shards: &[Shard]) -> impl Iterator<Item = (&Shard, &InstanceId, &Member, &Leaving)> {
+    shards.iter().flat_map(|shard| {
+        let settled = shard.leaving.iter().filter(|(instance, _)| !shard.transfers.contains_key(*instance));
+        settled.filter_map(move |(instance, leaving)| Some((shard, instance, shard.members.get(instance)?, leaving)))
+    })
 }
 
 /// An instance with our tag that no shard knows.
@@ -301,6 +339,8 @@ pub fn gone(shards: &[Shard], ec2: &Ec2Word, now: Timestamp) -> Vec<(ShardNo, In
 pub struct Orphan {
     /// The shard that judges it: that of its tag, or the first.
     pub shard: ShardNo,
+    /// Some shard knew it and has buried it: the listing is older than that.
+    pub buried: bool,
     /// What EC2 says of it.
     pub found: Ec2Instance,
 }
@@ -318,7 +358,8 @@ pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp)
     };
     let home = |found: &Ec2Instance| found.shard.filter(|n| shards.iter().any(|s| s.number == *n)).unwrap_or(0);
     let unknown = ec2.listed.values().filter(alive).filter(old).filter(|found| !known(found) && !intended(found));
-    unknown.map(|found| Orphan { shard: home(found), found: found.clone() }).collect()
+    let buried = |found: &Ec2Instance| shards.iter().any(|s| s.tombstones.contains_key(found.instance.as_str()));
+    unknown.map(|found| Orphan { shard: home(found), buried: buried(found), found: found.clone() }).collect()
 }
 
 /// What to do with an orphan: a running one with room is taken in and must say `ready`; anything else is doomed, and
@@ -329,7 +370,7 @@ pub fn judge_orphan(orphan: &Orphan, shard: &Shard, now: Timestamp) -> Transitio
     let launch = launch.unwrap_or_else(|| LaunchToken::trusted("none"));
     let sequence = shard.sequence;
     let usable = matches!(orphan.found.state, Ec2State::Pending | Ec2State::Running);
-    if usable && shard.room >= 1 && !shard.tombstones.contains_key(instance.as_str()) {
+    if usable && shard.room >= 1 && !orphan.buried && !shard.tombstones.contains_key(instance.as_str()) {
         let member = Member { address, key: NodeKey::default(), boot_id: 0, since: now, served: 0, kind };
         return Transition::AdoptOrphan { instance, member, launch, sequence };
     }

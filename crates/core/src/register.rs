@@ -56,6 +56,10 @@ pub fn ready(word: &Ready, shard: Option<&Shard>, policy: &Policy, now: Timestam
             Err(first) => first,
         });
     }
+    if place == Place::Moving {
+        // The shard that takes it copies the member as it was given away, so a new key must wait until it is there.
+        return if member.boot_id < word.boot_id { ReadyStep::NotYet } else { ReadyStep::Done };
+    }
     if member.boot_id < word.boot_id {
         let (instance, key) = (word.instance.clone(), word.key.clone());
         return ReadyStep::Try(Transition::ReadyAgain { instance, key, boot_id: word.boot_id });
@@ -103,6 +107,15 @@ pub enum Command {
     Register,
 }
 
+/// The shard that speaks for an instance. One under way to another shard is in both: the one it comes from answers until
+/// it has arrived.
+#[must_use]
+pub fn shard_of(shards: Vec<Shard>, instance: &InstanceId) -> Option<Shard> {
+    let having = shards.into_iter().filter(|shard| shard.members.contains_key(instance));
+    let (mut moving, mut here): (Vec<_>, Vec<_>) = having.partition(|shard| shard.transfers.contains_key(instance));
+    here.pop().or_else(|| moving.pop())
+}
+
 /// The answer to a heartbeat; `None` when the shard does not know the instance.
 #[must_use]
 pub fn heartbeat(instance: &InstanceId, shard: &Shard, now: Timestamp) -> Option<HeartbeatAnswer> {
@@ -121,6 +134,8 @@ pub fn heartbeat(instance: &InstanceId, shard: &Shard, now: Timestamp) -> Option
         (Some(lease), _) => lease.epoch,
         // Everything up to the lease that must be cleaned away is over.
         (None, Place::Resetting(epoch)) => epoch + 1,
+        // The shard that takes it need only exceed the epoch at which it was given away, which may be lower than now.
+        (None, Place::Moving) => 0,
         // Any grant still to come has a higher epoch than the shard has now.
         (None, _) => shard.epoch + 1,
     };

@@ -3,7 +3,7 @@
 //! Target = leased + waiting + kept free, within [`min_instances`, `max_instances`]. Instances that still boot count,
 //! so a need is met once. Growth without a waiter respects a cool-down; a waiter is never left by one.
 
-use crate::control::Control;
+use crate::control::{Control, Layout};
 use crate::ids::{LaunchToken, ShardNo};
 use crate::offering;
 use crate::policy::Policy;
@@ -97,9 +97,15 @@ pub fn plan(
 ) -> Plan {
     let Need { target, present, mut why } = need(shards, policy, now);
     let mut next = control.clone();
-    next.scale_ran_at = now;
     next.halted = control.halted.clone().filter(|halt| halt.until > now);
-    let mut missing = target.saturating_sub(present);
+    // A shard whose share was cut may have more than that for a while, so the rooms of the others are not all to be had.
+    let room: i64 = shards.iter().map(|shard| shard.room).sum();
+    let mut missing = target.saturating_sub(present).min(u64::try_from(room).unwrap_or(0));
+    let overfull = shards.iter().any(|shard| shard.room < 0);
+    if missing > 0 && overfull && now <= control.scaled_out_at + INTENT_STALE_AFTER_SECONDS {
+        why.push_str(": a shard has more than its share, so the last step must be over first");
+        missing = 0;
+    }
     if missing > 0 && waiting(shards, now) == 0 && now < control.scaled_out_at + policy.scale_out_cooldown_seconds {
         why.push_str(": cooling down since the last step");
         missing = 0;
@@ -232,13 +238,12 @@ pub fn stale_intents(shard: &Shard, now: Timestamp) -> Vec<(LaunchToken, Intent)
 /// The writes that bring every shard to its share of the cap: all cuts come first, and nothing is raised before every
 /// cut is made, so that members + intents + room never exceed the cap.
 #[must_use]
-pub fn resizes(shards: &[Shard], control: &Control, policy: &Policy) -> Vec<(ShardNo, Transition)> {
-    let layout = control.layout.number;
-    let old = shards.iter().filter(|shard| shard.layout < layout);
-    let mut deltas: Vec<(ShardNo, i64)> = old.map(|s| (s.number, policy.share_of(s.number) - s.share)).collect();
+pub fn resizes(shards: &[Shard], layout: &Layout) -> Vec<(ShardNo, Transition)> {
+    let old = shards.iter().filter(|shard| shard.layout < layout.number);
+    let mut deltas: Vec<(ShardNo, i64)> = old.map(|s| (s.number, layout.share_of(s.number) - s.share)).collect();
     deltas.sort_by_key(|(_, delta)| *delta);
     if deltas.first().is_some_and(|(_, delta)| *delta < 0) {
         deltas.retain(|(_, delta)| *delta <= 0);
     }
-    deltas.into_iter().map(|(number, delta)| (number, Transition::Resize { delta, layout })).collect()
+    deltas.into_iter().map(|(number, delta)| (number, Transition::Resize { delta, layout: layout.number })).collect()
 }

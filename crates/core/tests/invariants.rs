@@ -117,7 +117,7 @@ fn all_that_name(lease: &LeaseRef, owner: &Owner, now: Timestamp) -> Vec<Transit
         now: Timestamp::NEVER,
     };
     vec![
-        Transition::Confirm { lease: lease(), owner: owner(), until },
+        Transition::Confirm { lease: lease(), owner: owner(), until, hard_end: until },
         Transition::Renew { lease: lease(), owner: owner(), now, until },
         end(EndedBy::Owner(owner())),
         end(EndedBy::Expiry),

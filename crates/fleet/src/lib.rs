@@ -13,12 +13,13 @@ mod launch;
 mod meanings;
 pub mod tags;
 
-use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::LaunchTemplate;
 use pool_core::ids::InstanceId;
 use pool_core::offering::Meaning;
 use pool_core::policy::EndpointAddress;
 
+/// A client of EC2; made here and nowhere else, so that its SDK stays in this crate.
+pub use aws_sdk_ec2::Client;
 pub use error::FleetError;
 pub use launch::{Launched, LaunchedInstance};
 

@@ -13,7 +13,7 @@ use pool_core::ids::Token;
 use pool_core::time::Timestamp;
 use pool_store::Store;
 use serde::{Serialize, de::DeserializeOwned};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -39,7 +39,7 @@ pub async fn boot() -> Result<Boot, Error> {
     let settings = Settings::parse(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let sdk = aws_config::from_env().http_client(http).load().await;
-    let store = Store::new(aws_sdk_dynamodb::Client::new(&sdk), &settings.table);
+    let store = Store::new(pool_store::Client::new(&sdk), &settings.table);
     let environment = Environment::new(settings, store, Arc::new(clock), Arc::new(random));
     if let Err(error) = environment.reload_layout().await {
         // The first request tries again and tells its caller.
@@ -72,12 +72,23 @@ where
     lambda_runtime::run(service_fn(|event: LambdaEvent<E>| handle(event.payload))).await
 }
 
-/// JSON lines on standard output, where Lambda takes them from. `RUST_LOG` sets the level, `info` when not given.
+/// The targets of this project's own lines.
+const OWN_TARGETS: [&str; 8] =
+    ["acquire", "on_instance_state_change", "pool_", "reap_idle", "register", "release", "scale", "status"];
+
+/// Which lines are logged, by `RUST_LOG`: a level, `info` when not given. More than `info` is for our own lines only,
+/// since the SDK and the Lambda runtime would log requests and answers as they are, with node keys and tokens.
+fn log_filter(wanted: &str) -> Targets {
+    // An empty text would be read as `error`.
+    let wanted = if wanted.is_empty() { "info" } else { wanted };
+    let level: LevelFilter = wanted.parse().unwrap_or(LevelFilter::INFO);
+    Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OWN_TARGETS.map(|target| (target, level)))
+}
+
+/// JSON lines on standard output, where Lambda takes them from.
 #[expect(clippy::disallowed_methods, reason = "the start is where the environment is read")]
 fn start_logs() {
-    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
-    let filter: Targets = wanted.parse().unwrap_or_default();
-    let filter = if wanted.is_empty() { Targets::new().with_default(tracing::Level::INFO) } else { filter };
+    let filter = log_filter(&std::env::var("RUST_LOG").unwrap_or_default());
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
     // A second start in one process, as in a test, keeps the first subscriber.
@@ -98,4 +109,23 @@ fn random() -> [u8; Token::BYTES] {
     let mut bytes = [0; Token::BYTES];
     getrandom::fill(&mut bytes).expect("the operating system's random source works, or nothing is safe");
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn requests_and_answers_of_others_are_never_logged() {
+        for wanted in ["trace", "debug", "aws_smithy_runtime=trace", "nonsense", ""] {
+            let filter = log_filter(wanted);
+            for target in ["aws_smithy_runtime::client::http", "lambda_runtime::layers::trace", "hyper::proto"] {
+                assert!(!filter.would_enable(target, &Level::DEBUG), "{wanted}: {target}");
+            }
+            assert!(filter.would_enable("pool_function::steps", &Level::INFO), "{wanted}");
+        }
+        assert!(log_filter("debug").would_enable("pool_function::steps", &Level::DEBUG));
+        assert!(!log_filter("error").would_enable("lambda_runtime", &Level::INFO));
+    }
 }

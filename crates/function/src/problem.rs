@@ -67,7 +67,8 @@ impl Problem {
     /// Too many wrote the same shard at once.
     #[must_use]
     pub fn contended() -> Self {
-        let detail = "Too many requests changed the same shard at once; nothing was changed by this one. Try again.";
+        let detail = "Too many requests changed the same shard at once. If this one had an effect, the same \
+                      Idempotency-Key or lease_id finds it. Try again.";
         Self::new(503, "urn:ec2-pool:contended", "Busy", detail).again_in(1)
     }
 

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -21,7 +22,8 @@ pub async fn run(mut events: UnboundedReceiver<Value>, functions: Arc<Functions>
         };
         let Some(event) = event else { return };
         let functions = Arc::clone(&functions);
-        // A failure has been logged; events are hints, and the reconcile of the next minute finds what was lost.
-        tokio::spawn(async move { functions.send(Function::OnInstanceStateChange, &event).await });
+        let payload = Bytes::from(event.to_string());
+        // What fails even when it is repeated has been logged; the reconcile of the next minute finds what was lost.
+        tokio::spawn(async move { functions.invoke_asynchronously(Function::OnInstanceStateChange, payload).await });
     }
 }

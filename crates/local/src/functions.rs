@@ -149,6 +149,9 @@ pub struct Settings {
     pub background_limit: Duration,
     /// How long an environment beside the first may be idle.
     pub idle_limit: Duration,
+    /// Pauses before an invocation that nobody waits for, and that failed, is tried again; Lambda's are one and two minutes
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>).
+    pub retry_pauses: [Duration; 2],
 }
 
 impl Default for Settings {
@@ -158,6 +161,7 @@ impl Default for Settings {
             http_limit: Duration::from_secs(30),
             background_limit: Duration::from_mins(1),
             idle_limit: Duration::from_mins(1),
+            retry_pauses: [Duration::from_mins(1), Duration::from_mins(2)],
         }
     }
 }
@@ -168,7 +172,9 @@ pub struct Functions {
     pools: BTreeMap<Function, Arc<Pool>>,
     keepers: Arc<Keepers>,
     stopper: Stopper,
+    stop: Stop,
     logs: Arc<Logs>,
+    retry_pauses: [Duration; 2],
 }
 
 impl Functions {
@@ -205,7 +211,7 @@ impl Functions {
         for pool in pools.values() {
             tokio::spawn(Arc::clone(pool).sweep());
         }
-        Arc::new(Self { pools, keepers, stopper, logs })
+        Arc::new(Self { pools, keepers, stopper, stop, logs, retry_pauses: settings.retry_pauses })
     }
 
     /// Starts one environment of each function, so that the first calls are fast.
@@ -242,6 +248,21 @@ impl Functions {
     /// As [`Functions::invoke`].
     pub async fn send(&self, function: Function, event: &Value) -> Result<Bytes, Failure> {
         self.invoke(function, Bytes::from(event.to_string())).await
+    }
+
+    /// Invokes a function for which nobody waits. What fails is tried twice more, as Lambda does, so a function may see one event several
+    /// times.
+    pub async fn invoke_asynchronously(&self, function: Function, payload: Bytes) {
+        for pause in self.retry_pauses.map(Some).into_iter().chain([None]) {
+            if let Ok(_) | Err(Failure::Stopped) = self.invoke(function, payload.clone()).await {
+                return;
+            }
+            let Some(pause) = pause else { return };
+            tokio::select! {
+                () = self.stop.clone().wanted() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
     }
 
     /// Ends every invocation with [`Failure::Stopped`], kills every process and waits until none is left.

@@ -1,8 +1,7 @@
 //! Lambda's Invoke API, for `aws lambda invoke --endpoint-url …`
 //! (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
 //!
-//! Rule: only `Invoke`; function names are those of the binaries, the SAM ids or ARNs of them. An asynchronous invocation is not tried
-//! again when it fails: the failure shows in the terminal.
+//! Rule: only `Invoke`; function names are those of the binaries, the SAM ids or ARNs of them.
 
 use std::sync::Arc;
 
@@ -60,7 +59,7 @@ async fn invoke(
             Err(failure) => answered(StatusCode::OK, failure.document(), Some("Unhandled")),
         },
         b"Event" => {
-            tokio::spawn(async move { functions.invoke(function, payload).await });
+            tokio::spawn(async move { functions.invoke_asynchronously(function, payload).await });
             answered(StatusCode::ACCEPTED, Bytes::new(), None)
         }
         b"DryRun" => answered(StatusCode::NO_CONTENT, Bytes::new(), None),

@@ -131,8 +131,12 @@ impl System {
         let (simulator, events) = simulator(ports.ec2, options.time_scale, &mut tasks, &stop)?;
 
         progress("Starting the functions …");
-        let settings =
-            functions::Settings { concurrency: options.concurrency as usize, ..functions::Settings::default() };
+        let settings = functions::Settings::default();
+        let settings = functions::Settings {
+            concurrency: options.concurrency as usize,
+            retry_pauses: settings.retry_pauses.map(|pause| pause / options.time_scale),
+            ..settings
+        };
         let functions = Functions::new(
             &binaries,
             function_variables(variables, &addresses, simulator.as_ref()),

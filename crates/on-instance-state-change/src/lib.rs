@@ -8,16 +8,13 @@ use lambda_runtime::Error;
 use pool_core::ids::InstanceId;
 use pool_core::on_instance_state_change::{self as rules, Fact};
 use pool_core::reap_idle::Ec2State;
+use pool_core::register;
 use pool_core::shard::{Shard, Transition};
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
 use pool_function::steps;
 use pool_store::Written;
 use serde::Deserialize;
-
-/// How long after a Spot warning EC2 takes the instance, in seconds.
-/// See the EC2 user guide, "Spot Instance interruption notices".
-const SPOT_NOTICE_SECONDS: u64 = 120;
 
 /// Writes that one event makes at most.
 const WRITES_MAX: usize = 8;
@@ -33,7 +30,8 @@ struct Detail {
 /// Takes one event.
 ///
 /// # Errors
-/// When the table or EC2 fails; EventBridge then sends the event again.
+/// When the table or EC2 fails, or the instance is just being moved; Lambda then repeats the event a minute later
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>).
 pub async fn handle(environment: &Environment, fleet: &Fleet, event: EventBridgeEvent) -> Result<(), Error> {
     let Ok(detail) = serde_json::from_value::<Detail>(event.detail.clone()) else {
         tracing::warn!(cause = event.detail_type, "an event without an instance is ignored");
@@ -66,7 +64,7 @@ async fn fact(
     match (event.detail_type.as_str(), state) {
         ("EC2 Spot Instance Interruption Warning", _) => {
             let warned_at = event.time.and_then(|time| u64::try_from(time.timestamp()).ok());
-            let takes_at = warned_at.map_or(now, pool_core::time::Timestamp) + SPOT_NOTICE_SECONDS;
+            let takes_at = warned_at.map_or(now, pool_core::time::Timestamp) + rules::SPOT_NOTICE_SECONDS;
             Ok(Some(Fact::SpotWarning { takes_at }))
         }
         ("EC2 Instance Rebalance Recommendation", _) => Ok(Some(Fact::Rebalance)),
@@ -112,6 +110,11 @@ async fn apply(environment: &Environment, mut shard: Shard, instance: &InstanceI
 }
 
 async fn shard_of(environment: &Environment, instance: &InstanceId) -> Result<Option<Shard>, Error> {
-    let shards = environment.shards(true).await?;
-    Ok(shards.into_iter().find(|s| s.members.contains_key(instance) && !s.transfers.contains_key(instance)))
+    match register::shard_of(environment.shards(true).await?, instance) {
+        // No shard may withdraw it now, so the event must come again once it has arrived.
+        Some(shard) if shard.transfers.contains_key(instance) => {
+            Err(format!("{instance} is under way to another shard").into())
+        }
+        shard => Ok(shard),
+    }
 }

@@ -23,14 +23,16 @@ const OVERDUE_MAX: usize = 256;
 /// # Errors
 /// When the table or EC2 fails. Whatever was begun is finished by the next run.
 pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Error> {
-    let listed = fleet.list().await?;
+    let listed = fleet.list().await;
     environment.reload_layout().await?;
     let shards = environment.shards(true).await?;
+    // These need no word of EC2, so its failure must not keep them.
+    moves::settle_stuck(environment, &shards).await?;
+    end_overdue(environment, shards.clone()).await?;
+
+    let listed = listed?;
     let asked = fleet.describe(&reap_idle::unlisted(&shards, &listed)).await?;
     let ec2 = Ec2Word { listed, asked };
-
-    moves::settle_stuck(environment, &shards).await?;
-    end_overdue(environment, shards).await?;
     for shard in environment.shards(true).await? {
         for locate in ec2.listed.values().filter_map(|found| on_instance_state_change::locate(&shard, found)) {
             steps::write(environment, shard.number, &locate).await?;

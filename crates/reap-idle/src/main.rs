@@ -1,12 +1,12 @@
 //! The Lambda binary `reap-idle`.
 
 use lambda_runtime::Error;
-use pool_fleet::Fleet;
+use pool_fleet::{Client, Fleet};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let boot = pool_function::boot::boot().await?;
     let own = &boot.environment.settings;
-    let fleet = Fleet::new(aws_sdk_ec2::Client::new(&boot.sdk), &own.pool, own.policy.endpoint_address);
+    let fleet = Fleet::new(Client::new(&boot.sdk), &own.pool, own.policy.endpoint_address);
     pool_function::boot::serve(|_event: serde_json::Value| reap_idle::handle(&boot.environment, &fleet)).await
 }

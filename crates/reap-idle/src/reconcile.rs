@@ -39,7 +39,7 @@ pub(crate) async fn judge_orphans(environment: &Environment, fleet: &Fleet, ec2:
 /// Terminates what leaves and bears no lease any more.
 pub(crate) async fn terminate(environment: &Environment, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
     let shards = environment.shards(true).await?;
-    let ending = reap_idle::to_terminate(&shards, ec2, environment.now());
+    let ending = reap_idle::to_terminate(&shards, ec2, &environment.settings.policy, environment.now());
     for (shard, instance, why) in &ending {
         tracing::info!(%instance, shard, cause = why, "terminating");
         environment.store.note(instance, Some(*shard), "terminate", why, environment.now()).await?;
@@ -67,8 +67,8 @@ async fn end(environment: &Environment, fleet: &Fleet, instances: &[InstanceId])
 
 /// Takes out of the count what EC2 says is no more.
 pub(crate) async fn bury(environment: &Environment, ec2: &Ec2Word) -> Result<(), Error> {
-    let shards = environment.shards(true).await?;
-    for (shard, instance, gone) in reap_idle::gone(&shards, ec2, environment.now()) {
+    let (policy, shards) = (&environment.settings.policy, environment.shards(true).await?);
+    for (shard, instance, gone) in reap_idle::gone(&shards, ec2, policy, environment.now()) {
         if let Written::Applied(_) = steps::write(environment, shard, &gone).await? {
             environment.store.note(&instance, Some(shard), "gone", "EC2 has it no more", environment.now()).await?;
         }

@@ -144,13 +144,6 @@ fn hundredths(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0 + 0.0
 }
 
-/// The shard that has the instance. One under way to another shard is in both; the one it comes from answers until it
-/// has arrived.
 async fn shard_of(environment: &Environment, instance: &InstanceId) -> Result<Option<Shard>, Problem> {
-    let shards = environment.shards(true).await?;
-    let (mut moving, mut here): (Vec<Shard>, Vec<Shard>) = shards
-        .into_iter()
-        .filter(|shard| shard.members.contains_key(instance))
-        .partition(|shard| shard.transfers.contains_key(instance));
-    Ok(here.pop().or_else(|| moving.pop()))
+    Ok(register::shard_of(environment.shards(true).await?, instance))
 }

@@ -31,7 +31,7 @@ pub(crate) async fn ensure(environment: &Environment) -> Result<Vec<Shard>, Erro
     }
     // Twice: raises become possible only once every cut is made.
     for _ in 0..2 {
-        let resizes = scale::resizes(&shards, &control, policy);
+        let resizes = scale::resizes(&shards, &control.layout);
         if resizes.is_empty() {
             break;
         }

@@ -23,11 +23,14 @@ use pool_store::Written;
 /// When the table or EC2 fails. Whatever was begun is finished by the next run.
 pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
     let shards = layout::ensure(environment).await?;
-    launch::repeat_stale(environment, fleet, &shards).await?;
-    launch::locate(environment, fleet, &shards).await?;
-    grow(environment, fleet, ec2).await?;
-    serve_waiters(environment).await?;
-    Ok(())
+    // Each stands for itself: what EC2 refuses to one must not keep the others.
+    let outcomes = [
+        launch::repeat_stale(environment, fleet, &shards).await,
+        launch::locate(environment, fleet, &shards).await,
+        grow(environment, fleet, ec2).await,
+        serve_waiters(environment).await,
+    ];
+    outcomes.into_iter().collect()
 }
 
 /// Plans, claims the turn, intends, launches.

@@ -1,6 +1,6 @@
 //! What can go wrong between this system and its table. A condition that fails is not among it.
 
-use aws_sdk_dynamodb::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 /// Why the table could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +71,15 @@ impl StoreError {
                 code: code.to_owned(),
                 message: error.message().unwrap_or_default().to_owned(),
             },
-            None => StoreError::NoAnswer { operation, cause: DisplayErrorContext(error).to_string() },
+            None => StoreError::NoAnswer { operation, cause: chain(error) },
         }
     }
+}
+
+/// An error and what caused it. Not with `DisplayErrorContext`, which also prints the raw answer: an item has node keys.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Whether a condition did not hold, which is an outcome and not a fault.

@@ -12,5 +12,7 @@ pub mod names;
 mod records;
 mod store;
 
+/// A client of DynamoDB; made here and nowhere else, so that its SDK stays in this crate.
+pub use aws_sdk_dynamodb::Client;
 pub use error::StoreError;
 pub use store::{Store, Written};

@@ -22,7 +22,7 @@ async fn the_control_item_is_written_by_one_of_two() {
     let store = Store::new(client, table);
     assert_eq!(store.control().await.expect("an answer"), None);
 
-    let first = Control { scale_ran_at: NOW, ..Control::default() };
+    let first = Control { scaled_out_at: NOW, ..Control::default() };
     assert!(store.put_control(&first).await.expect("an answer"));
     assert!(!store.put_control(&first).await.expect("an answer"), "the item exists");
     let read = store.control().await.expect("an answer").expect("written");

@@ -137,3 +137,52 @@ async fn failure_18_tombstones_are_forgotten_after_their_time() {
     stage.reap_idle().await;
     assert!(stage.shard(0).await.tombstones.is_empty());
 }
+
+#[tokio::test]
+async fn a_busy_instance_of_full_age_leaves_after_its_lease_although_somebody_waits() {
+    let (stage, _) = grown("1", &[("POOL_MAX", "1"), ("POOL_MAX_AGE_HOURS", "1")]).await;
+    let first = stage.acquire(ANN, &json!({"ttl_seconds": 7_200})).await;
+    stage.acquire("AIDABOB", &json!({"wait_seconds": 300})).await.is(202);
+    stage.clock.pass(3_700);
+    stage.all_beat().await;
+    stage.reap_idle().await;
+    stage.release(ANN, &first.text("lease_id")).await.is(204);
+    let shard = stage.shard(0).await;
+    assert!(shard.leases.is_empty() && shard.leaving.len() == 1, "{shard:?}");
+}
+
+#[tokio::test]
+async fn an_instance_that_is_never_clean_is_replaced() {
+    let (stage, instances) = grown("1", &[("POOL_AFTER_RELEASE", "reset")]).await;
+    let lease = stage.lease(ANN).await;
+    stage.release(ANN, &lease.text("lease_id")).await.is(204);
+    assert!(stage.shard(0).await.resetting.contains_key(&instances[0]));
+    stage.clock.pass(600);
+    stage.all_beat().await;
+    stage.reap_idle().await;
+    assert!(stage.shard(0).await.resetting.contains_key(&instances[0]), "ten minutes are not over");
+    stage.clock.pass(1);
+    stage.all_beat().await;
+    stage.reap_idle().await;
+    assert!(stage.ec2.alive().is_empty());
+}
+
+#[tokio::test]
+async fn failure_22_nodes_that_leave_already_do_not_make_a_silent_one_look_like_our_fault() {
+    let variables = [("POOL_MIN_AVAILABLE", "5"), ("POOL_REMOVAL_BUDGET_PERCENT", "100")];
+    let (stage, instances) = grown("5", &variables).await;
+    let leased = [stage.lease(ANN).await, stage.lease(ANN).await].map(|lease| lease.text("instance_id"));
+    let free: Vec<&InstanceId> = instances.iter().filter(|one| !leased.contains(&one.to_string())).collect();
+    stage.clock.pass(121);
+    for beating in &free {
+        stage.heartbeat(beating).await.is(200);
+    }
+    stage.reap_idle().await;
+    assert_eq!(stage.shard(0).await.leaving.len(), 2, "the silent ones leave after their leases");
+    stage.clock.pass(121);
+    for beating in &free[1..] {
+        stage.heartbeat(beating).await.is(200);
+    }
+    stage.reap_idle().await;
+    assert!(!stage.shard(0).await.free.contains(free[0]), "a dead node is given to callers");
+}

@@ -199,3 +199,22 @@ async fn failure_07_events_in_any_order_and_number_come_to_the_same_end() {
     }
     assert!(ends.windows(2).all(|pair| pair[0] == pair[1]), "{ends:#?}");
 }
+
+#[tokio::test]
+async fn failure_15_a_warning_after_a_recommendation_still_tells_the_holder_its_deadline() {
+    let (stage, lease, instance) = leased().await;
+    let id = lease.text("lease_id");
+    stage.ec2.with(|ec2, now_ms| assert!(ec2.rebalance(now_ms, instance.as_str())));
+    stage.all_events().await;
+    assert_eq!(stage.look(ANN, &id).await.text("state"), "active");
+    stage.ec2.with(|ec2, now_ms| assert!(ec2.warn_spot(now_ms, instance.as_str())));
+    let takes_at = stage.clock.now() + 120;
+    stage.all_events().await;
+    let warned = stage.look(ANN, &id).await;
+    assert_eq!((warned.text("state"), warned.text("deadline")), ("interrupted".to_owned(), takes_at.to_string()));
+    // A recommendation that comes late takes nothing back.
+    let mut late = state_change(&instance, "");
+    late["detail-type"] = "EC2 Instance Rebalance Recommendation".into();
+    stage.event(&late).await;
+    assert_eq!(stage.look(ANN, &id).await.text("deadline"), takes_at.to_string());
+}

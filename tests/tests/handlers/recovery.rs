@@ -4,7 +4,7 @@
 use aws_sdk_ec2::types::{InstanceType, LaunchTemplateSpecification, ResourceType, Tag, TagSpecification};
 use ec2_sim::{ErrorNext, Faults};
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey};
-use pool_core::shard::{Intent, Launch, Market, Transition};
+use pool_core::shard::{Intent, Launch, Market, Member, Transition};
 use pool_tests::Stage;
 use pool_tests::stage::POOL;
 use serde_json::json;
@@ -213,28 +213,43 @@ async fn failure_10_a_member_that_ec2_denies_by_id_is_cleared() {
     assert_eq!(stage.grow().await.len(), 1);
 }
 
+/// A booting member that EC2 does not know.
+async fn adopt_unknown(stage: &Stage) -> InstanceId {
+    let (launch, intent) = intend(stage, 1).await;
+    let launched = stage.fleet.launch(0, &launch, &intent).await;
+    let kind = launched.instances[0].kind.clone();
+    let unknown: InstanceId = "i-0fedcba9876543210".parse().expect("a sound id");
+    let (address, since) = (String::new(), stage.clock.now());
+    let member = Member { address, key: NodeKey::default(), boot_id: 0, since, served: 0, kind };
+    stage.write(0, &Transition::Adopt { launch, members: vec![(unknown.clone(), member)], short: 0 }).await;
+    unknown
+}
+
 #[tokio::test]
 async fn failure_05_a_young_member_that_ec2_does_not_know_yet_is_kept() {
     let stage = Stage::new(&[("POOL_MAX", "1")]).await;
     stage.scale().await;
-    let (launch, intent) = intend(&stage, 1).await;
-    let launched = stage.fleet.launch(0, &launch, &intent).await;
-    let kind = launched.instances[0].kind.clone();
-    let unknown: InstanceId = "i-0fedcba9876543210".parse().expect("a sound id");
-    let since = stage.clock.now();
-    let member = pool_core::shard::Member {
-        address: String::new(),
-        key: NodeKey::default(),
-        boot_id: 0,
-        since,
-        served: 0,
-        kind,
-    };
-    stage.write(0, &Transition::Adopt { launch, members: vec![(unknown.clone(), member)], short: 0 }).await;
+    let unknown = adopt_unknown(&stage).await;
     stage.clock.pass(100);
     stage.reap_idle().await;
     assert!(stage.shard(0).await.booting.contains_key(&unknown), "EC2 may be slow to know its own instance");
     stage.clock.pass(30);
+    stage.reap_idle().await;
+    assert!(!stage.shard(0).await.members.contains_key(&unknown));
+}
+
+#[tokio::test]
+async fn failure_05_a_young_instance_that_leaves_stays_in_the_count_while_ec2_does_not_know_it_yet() {
+    let stage = Stage::new(&[("POOL_MAX", "1")]).await;
+    stage.scale().await;
+    let unknown = adopt_unknown(&stage).await;
+    let mut event = pool_tests::request::event_file("on-instance-state-change-rebalance.json");
+    event["detail"]["instance-id"] = unknown.as_str().into();
+    stage.event(&event).await;
+    stage.reap_idle().await;
+    let shard = stage.shard(0).await;
+    assert!(shard.leaving.contains_key(&unknown) && shard.room == 0, "{shard:?}");
+    stage.clock.pass(130);
     stage.reap_idle().await;
     assert!(!stage.shard(0).await.members.contains_key(&unknown));
 }
@@ -285,4 +300,46 @@ async fn invariant_09_five_minutes_after_faults_stop_ec2_and_the_shards_agree() 
     assert!(shard.members.keys().map(InstanceId::as_str).eq(alive.iter()), "{alive:?}, {shard:#?}");
     assert!(shard.intents.is_empty() && shard.leaving.is_empty(), "{shard:#?}");
     assert!(shard.free.len() >= 3, "{shard:#?}");
+}
+
+#[tokio::test]
+async fn failure_07_what_ec2_ended_is_given_to_nobody_whatever_the_budget() {
+    let variables = [("POOL_MAX", "10"), ("POOL_MIN_AVAILABLE", "10"), ("POOL_REMOVAL_BUDGET_PERCENT", "1")];
+    let stage = Stage::new(&variables).await;
+    for instance in stage.grow().await {
+        stage.ec2.with(|ec2, now_ms| assert!(ec2.kill(now_ms, instance.as_str())));
+    }
+    drop(stage.ec2.events());
+    stage.clock.pass(60);
+    stage.reap_idle().await;
+    stage.acquire(ANN, &json!({})).await.is_problem(503, "nothing-free");
+}
+
+#[tokio::test]
+async fn failure_14_while_ec2_does_not_answer_leases_end_and_waiters_are_served() {
+    let size = [("POOL_MAX", "4"), ("POOL_SHARD_SIZE", "2"), ("POOL_MIN_AVAILABLE", "4")];
+    let stage = Stage::new(&size).await;
+    stage.grow().await;
+    for _ in 0..4 {
+        stage.acquire(ANN, &json!({"ttl_seconds": 60})).await.is(201);
+    }
+    stage.clock.pass(63);
+    stage.ec2.lose(Some("Action="));
+    reap_idle::handle(&stage.background, &stage.fleet).await.expect_err("EC2 does not answer");
+    let shards = stage.shards().await;
+    assert!(shards.iter().all(|shard| shard.leases.is_empty() && shard.free.len() == 2), "{shards:?}");
+}
+
+#[tokio::test]
+async fn failure_08_an_instance_that_some_shard_has_buried_is_not_taken_in_again() {
+    let stage = Stage::new(&[("POOL_MAX", "2"), ("POOL_SHARD_SIZE", "1")]).await;
+    stage.scale().await;
+    let orphan = run_by_hand(&stage).await;
+    let sequence = stage.shard(1).await.sequence;
+    let (launch, now) = (LaunchToken::trusted("none"), stage.clock.now());
+    stage.write(1, &Transition::Doom { instance: orphan.clone(), launch, sequence, now }).await;
+    stage.clock.pass(121);
+    stage.reap_idle().await;
+    assert!(stage.ec2.alive().is_empty(), "it was doomed, and its termination was lost");
+    assert!(stage.shards().await.iter().all(|shard| shard.members.is_empty()));
 }

@@ -234,3 +234,97 @@ async fn invariant_05_a_function_with_the_old_layout_does_not_grant_a_second_lea
     let second = stage.call_in(&old, request).await;
     assert_eq!(second.text("lease_id"), first.text("lease_id"));
 }
+
+#[tokio::test]
+async fn what_is_free_in_a_shard_that_is_no_longer_used_can_be_leased() {
+    for keyed in [false, true] {
+        let mut stage = pool_of_eight().await;
+        stage.deploy(&[("POOL_MAX", "2"), ("POOL_SHARD_SIZE", "2")]);
+        stage.scale().await;
+        for count in 1..=4 {
+            let mut request = Request::new(Route::Acquire).by(&format!("AIDA{count}")).json(&json!({}));
+            if keyed {
+                request = request.header("idempotency-key", "job");
+            }
+            let answer = stage.call(request).await;
+            assert_eq!(answer.status, 201, "false word of nothing free after {count}: {answer:?}");
+            assert!(answer.text("lease_id").starts_with("0."), "{answer:?}");
+        }
+        // A shard takes up to twice its size, so what is beyond that stays where it is and is idle.
+        stage.acquire(ANN, &json!({})).await.is_problem(503, "nothing-free");
+    }
+}
+
+#[tokio::test]
+async fn invariant_04_a_shard_above_its_share_keeps_the_others_from_exceeding_the_cap() {
+    let size = [("POOL_SHARD_SIZE", "4"), ("POOL_MIN_AVAILABLE", "8")];
+    let mut stage = Stage::new(&[&size[..], &[("POOL_MAX", "8")]].concat()).await;
+    assert_eq!(stage.grow().await.len(), 8);
+    for count in 0..8 {
+        stage.lease(&format!("AIDA{count}")).await;
+    }
+    stage.deploy(&[&size[..], &[("POOL_MAX", "9")]].concat());
+    stage.scale().await;
+    let shards = stage.shards().await;
+    assert!(shards.iter().any(|shard| shard.room < 0), "{shards:?}");
+    for instance in shards.iter().flat_map(|shard| shard.members.keys()).take(5) {
+        stage.ec2.with(|ec2, now_ms| assert!(ec2.rebalance(now_ms, instance.as_str())));
+    }
+    stage.all_events().await;
+    // Five of eight are marked and do not count as present any more, yet they are still there.
+    for _ in 0..3 {
+        stage.clock.pass(61);
+        stage.grow().await;
+        assert!(stage.ec2.alive().len() <= 9, "{} instances under a cap of 9", stage.ec2.alive().len());
+    }
+    assert_eq!(stage.ec2.alive().len(), 9);
+}
+
+#[tokio::test]
+async fn invariant_05_a_key_finds_its_lease_after_two_changes_of_which_one_moved_homes() {
+    let mut stage = pool_of_eight().await;
+    let owner = Owner::of(ANN);
+    let moves = |key: &String| home(&Token::of_key(&owner, key), 8) >= 4;
+    let key = keys_at(1, 4).find(moves).expect("half of the keys move");
+    let granted = stage.acquire_keyed(ANN, &key, &json!({})).await;
+    granted.is(201);
+    for max in ["16", "15"] {
+        stage.deploy(&[("POOL_MAX", max), ("POOL_SHARD_SIZE", "2")]);
+        stage.scale().await;
+    }
+    let again = stage.acquire_keyed(ANN, &key, &json!({})).await;
+    assert_eq!(again.text("lease_id"), granted.text("lease_id"));
+}
+
+#[tokio::test]
+async fn failure_15_an_event_about_an_instance_under_way_is_repeated() {
+    let stage = pool_of_eight().await;
+    let (from, moved) = give(&stage).await;
+    drop(stage.ec2.events());
+    stage.ec2.with(|ec2, now_ms| assert!(ec2.warn_spot(now_ms, moved.instance.as_str())));
+    let mut events = stage.ec2.events();
+    let read = || serde_json::from_value(events[0].clone()).expect("an event");
+    let early = on_instance_state_change::handle(&stage.background, &stage.fleet, read()).await;
+    assert!(early.is_err(), "Lambda repeats only what failed");
+    stage.clock.pass(61);
+    stage.reap_idle().await;
+    stage.event(&events.remove(0)).await;
+    assert!(stage.shard(from).await.leaving.contains_key(&moved.instance));
+}
+
+#[tokio::test]
+async fn a_node_under_way_is_told_no_epoch_that_its_next_lease_could_be_below() {
+    let stage = pool_of_eight().await;
+    let (from, moved) = give(&stage).await;
+    let lease = stage.lease(ANN).await;
+    stage.release(ANN, &lease.text("lease_id")).await.is(204);
+    let floor = stage.heartbeat(&moved.instance).await.number("epoch_floor");
+    assert!(floor <= moved.source_epoch, "{floor}, and it was given away at {}", moved.source_epoch);
+    // And a key that it brings now would be lost, so it is asked to come again.
+    let word = json!({"boot_id": 2, "key": "0123456789abcdef0123456789abcdef"});
+    stage.ready_with(&moved.instance, &word).await.is_problem(404, "not-found");
+    stage.clock.pass(61);
+    stage.reap_idle().await;
+    stage.ready_with(&moved.instance, &word).await.is(204);
+    assert_eq!(stage.shard(from).await.members[&moved.instance].boot_id, 2);
+}

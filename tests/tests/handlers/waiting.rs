@@ -184,3 +184,30 @@ async fn a_held_look_answers_pending_when_its_time_is_over() {
     answer.is(200);
     assert_eq!(answer.text("state"), "pending");
 }
+
+#[tokio::test]
+async fn a_lease_that_came_by_waiting_ends_for_good_as_long_after_its_grant_as_any_other() {
+    let variables = [("POOL_LEASE_TTL_MAX_SECONDS", "700"), ("POOL_WAIT_MAX_SECONDS", "3600")];
+    let (stage, held) = pool_of_one(&variables).await;
+    let bob = wait(&stage, BOB, 3_600).await.text("lease_id");
+    stage.release(ANN, &held).await.is(204);
+    let granted = stage.look(BOB, &bob).await.text("lease_id");
+    stage.clock.pass(500);
+    let renewed = stage.renew(BOB, &granted, &json!({"ttl_seconds": 600})).await;
+    assert_eq!(renewed.number("expires_in_seconds"), 200);
+}
+
+#[tokio::test]
+async fn a_held_request_whose_wait_is_over_is_told_that_nothing_was_free() {
+    let (stage, _) = pool_of_one(&[]).await;
+    let request = Request::new(Route::Acquire).by(BOB).header("prefer", "wait=20").json(&json!({"wait_seconds": 5}));
+    let let_time_pass = async {
+        while stage.shard(0).await.queue.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stage.clock.pass(6);
+    };
+    let (answer, ()) = tokio::join!(stage.call(request), let_time_pass);
+    answer.is_problem(503, "nothing-free");
+    assert!(stage.shard(0).await.queue.is_empty());
+}

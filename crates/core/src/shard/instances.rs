@@ -1,6 +1,6 @@
 //! The transitions of instances: from an intent to launch, through booting and serving, until EC2 says they are gone.
 
-use super::{Apart, Fate, Member, Shard, StopPhase, Stopped, Transition};
+use super::{Apart, Fate, Leaving, Member, Shard, StopPhase, Stopped, Transition};
 use crate::ids::{InstanceId, NodeKey};
 
 impl Shard {
@@ -30,6 +30,7 @@ impl Shard {
             Transition::ReadyAgain { instance, boot_id, .. } => {
                 self.members.get(instance).is_some_and(|member| member.boot_id < *boot_id)
                     && !self.booting.contains_key(instance)
+                    && !self.transfers.contains_key(instance)
             }
             Transition::ResetDone { instance, cleaned_epoch, now, next } => {
                 self.resetting.get(instance).is_some_and(|epoch| epoch <= cleaned_epoch)
@@ -44,8 +45,12 @@ impl Shard {
                 Apart::Stopped => self.stopped.contains_key(instance),
                 Apart::Resetting => self.resetting.contains_key(instance),
             },
-            Transition::Mark { instance, .. } => {
-                self.stays(instance) && !self.free.contains(instance) && !self.transfers.contains_key(instance)
+            Transition::Mark { instance, leaving } => {
+                let sooner = |known: &Leaving| known.deadline > leaving.deadline;
+                self.members.contains_key(instance)
+                    && self.leaving.get(instance).is_none_or(sooner)
+                    && !self.free.contains(instance)
+                    && !self.transfers.contains_key(instance)
             }
             Transition::Stopped { instance, .. } => {
                 self.stopped.get(instance).is_some_and(|stopped| stopped.phase == StopPhase::Stopping)

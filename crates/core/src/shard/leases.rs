@@ -17,10 +17,10 @@ impl Shard {
                     && self.layout <= *layout
                     && (self.queue.len() as u64) < *queue_max
             }
-            Transition::Confirm { lease, owner, until } => {
+            Transition::Confirm { lease, owner, hard_end, .. } => {
                 self.is_owned(lease, owner)
                     && self.claims.contains_key(&lease.token)
-                    && self.lease_terms.get(&lease.token).is_some_and(|terms| terms.hard_end >= *until)
+                    && self.lease_terms.get(&lease.token).is_some_and(|terms| terms.hard_end >= *hard_end)
                     && self.stays(&lease.instance)
             }
             Transition::Renew { lease, owner, now, until } => self.permits_renew(lease, owner, *now, *until),
@@ -55,7 +55,13 @@ impl Shard {
                 self.queue.push(token.clone());
                 self.queue_terms.insert(token.clone(), terms.clone());
             }
-            Transition::Confirm { lease, until, .. } | Transition::Renew { lease, until, .. } => {
+            Transition::Confirm { lease, until, hard_end, .. } => {
+                self.claims.remove(&lease.token);
+                if let Some(terms) = self.lease_terms.get_mut(&lease.token) {
+                    (terms.until, terms.hard_end) = (*until, *hard_end);
+                }
+            }
+            Transition::Renew { lease, until, .. } => {
                 self.claims.remove(&lease.token);
                 if let Some(terms) = self.lease_terms.get_mut(&lease.token) {
                     terms.until = *until;

@@ -79,8 +79,8 @@ pub enum Transition {
     Grant { token: Token, terms: Terms, layout: u64 },
     /// Appends `token` to the queue, while nothing is free and fewer than `queue_max` wait; `layout` as in a grant.
     Enqueue { token: Token, terms: Terms, layout: u64, queue_max: u64 },
-    /// Its holder has seen a lease that came by hand-over; it now lasts until `until`.
-    Confirm { lease: LeaseRef, owner: Owner, until: Timestamp },
+    /// Its holder has seen a lease that came by hand-over; it now lasts until `until`, and at most until `hard_end`.
+    Confirm { lease: LeaseRef, owner: Owner, until: Timestamp, hard_end: Timestamp },
     /// Prolongs a lease that has not ended; never shortens, never beyond its hard end or its instance's deadline.
     Renew { lease: LeaseRef, owner: Owner, now: Timestamp, until: Timestamp },
     /// Ends a lease.
@@ -117,7 +117,8 @@ pub enum Transition {
     Fence { instance: InstanceId, position: u64, keep: u64, leaving: Leaving },
     /// Takes a booting, stopped or resetting instance out of service.
     FenceApart { instance: InstanceId, place: Apart, leaving: Leaving },
-    /// An instance that is not free leaves when its lease has ended, or at the deadline.
+    /// An instance that is not free leaves when its lease has ended, or at the deadline. One that leaves already leaves
+    /// sooner by it, never later.
     Mark { instance: InstanceId, leaving: Leaving },
     /// Moves the free instance at `position` to the stopped tier, before EC2 is asked to stop it.
     Stop { instance: InstanceId, position: u64, keep: u64, now: Timestamp },

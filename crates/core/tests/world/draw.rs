@@ -47,7 +47,7 @@ impl World {
         let (lease, owner) = self.some_lease(dice, shard)?;
         let until = self.now + dice.roll(120);
         Some(match dice.roll(2) {
-            0 => Transition::Confirm { lease, owner, until },
+            0 => Transition::Confirm { lease, owner, until, hard_end: until },
             _ => Transition::Renew { lease, owner, now: self.now, until },
         })
     }

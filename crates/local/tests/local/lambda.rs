@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use axum::body::Bytes;
 use pool_local::functions::{Failure, Function, Settings};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -148,5 +149,21 @@ async fn the_invoke_api_answers_like_lambda() {
     assert_eq!(invoke("scale", "RequestResponse", "{".to_owned()).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(invoke("scale", "Sometimes", String::new()).await.0, StatusCode::BAD_REQUEST);
     assert_eq!(invoke("scale", "DryRun", String::new()).await.0, StatusCode::NO_CONTENT);
+    stage.functions.stop().await;
+}
+
+#[tokio::test]
+async fn failure_16_an_asynchronous_invocation_that_fails_is_tried_twice_more() {
+    let settings =
+        Settings { retry_pauses: [Duration::from_millis(1), Duration::from_millis(2)], ..Settings::default() };
+    let diary = Directory::new();
+    let variables = [("POOL_ACTOR_DIARY", diary.0.to_str().expect("a plain path"))];
+    let stage = Stage::with_variables(settings, &variables).await;
+    let order = Bytes::from(json!({"do": "fail"}).to_string());
+    stage.functions.invoke_asynchronously(Function::Scale, order).await;
+    assert_eq!(diary.names().len(), 3);
+    let order = Bytes::from(json!({"do": "answer", "answer": 1}).to_string());
+    stage.functions.invoke_asynchronously(Function::Scale, order).await;
+    assert_eq!(diary.names().len(), 4, "what succeeded is not repeated");
     stage.functions.stop().await;
 }

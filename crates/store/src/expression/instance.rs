@@ -99,7 +99,9 @@ fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
         }
         Transition::ReadyAgain { instance, key, boot_id } => {
             know_node(draft, instance, key.secret(), *boot_id)
-                .only_if("member_map.#i.b < :b AND attribute_not_exists(boot_epoch.#i)");
+                .only_if("member_map.#i.b < :b AND attribute_not_exists(boot_epoch.#i)")
+                // The target copies the member as it was given away: a key written here would be lost.
+                .only_if("attribute_not_exists(transfer_map.#i)");
         }
         Transition::ResetDone { instance, cleaned_epoch, now, next } => {
             draft
@@ -139,8 +141,10 @@ fn withdrawals(draft: &mut Draft, transition: &Transition) -> bool {
         }
         Transition::Mark { instance, leaving } => {
             leave(draft, instance, leaving)
-                .only_if(STAY)
+                .only_if("attribute_exists(member_map.#i)")
+                .only_if("(attribute_not_exists(leaving_map.#i) OR leaving_map.#i.d > :d)")
                 .only_if("NOT contains(free_ids, :i) AND attribute_not_exists(transfer_map.#i)")
+                .value(":d", time(leaving.deadline))
                 .value(":i", text(instance.as_str()));
         }
         Transition::Stop { instance, position, keep, now } => {

@@ -13,7 +13,7 @@ pub(super) fn write(draft: &mut Draft, transition: &Transition) -> bool {
     match transition {
         Transition::Grant { token, terms, layout } => grant(draft, token, terms, *layout),
         Transition::Enqueue { token, terms, layout, queue_max } => enqueue(draft, token, terms, *layout, *queue_max),
-        Transition::Confirm { lease, owner, until } => confirm(draft, lease, owner, *until),
+        Transition::Confirm { lease, owner, until, hard_end } => confirm(draft, lease, owner, *until, *hard_end),
         Transition::Renew { lease, owner, now, until } => renew(draft, lease, owner, *now, *until),
         Transition::End { lease, by, after, now } => end(draft, lease, by, after, *now),
         Transition::Requeue { lease } => requeue(draft, lease),
@@ -51,15 +51,16 @@ fn enqueue(draft: &mut Draft, token: &Token, wanted: &Terms, layout: u64, queue_
         .value(":max", number(queue_max));
 }
 
-fn confirm(draft: &mut Draft, lease: &LeaseRef, owner: &Owner, until: Timestamp) {
+fn confirm(draft: &mut Draft, lease: &LeaseRef, owner: &Owner, until: Timestamp, hard_end: Timestamp) {
     own(draft, lease, owner);
     draft
-        .set("lease_terms.#t.x = :x")
+        .set("lease_terms.#t.x = :x, lease_terms.#t.h = :h")
         .remove("claim_until.#t")
-        .only_if("attribute_exists(claim_until.#t) AND lease_terms.#t.h >= :x")
+        .only_if("attribute_exists(claim_until.#t) AND lease_terms.#t.h >= :h")
         .only_if(STAY)
         .name("#i", lease.instance.as_str())
-        .value(":x", time(until));
+        .value(":x", time(until))
+        .value(":h", time(hard_end));
 }
 
 fn renew(draft: &mut Draft, lease: &LeaseRef, owner: &Owner, now: Timestamp, until: Timestamp) {
@@ -140,7 +141,8 @@ fn give_up(draft: &mut Draft, token: &Token, position: u64, until: Timestamp) {
 
 fn drop_past(draft: &mut Draft, first: &Token, second: &Token, now: Timestamp) {
     draft
-        .remove("wait_ids[0], wait_ids[1], wait_terms.#u")
+        // The higher index first: DynamoDB removes both as they were, but some emulators one after the other.
+        .remove("wait_ids[1], wait_ids[0], wait_terms.#u")
         .only_if("wait_ids[0] = :u AND wait_ids[1] = :t AND wait_terms.#u.x < :now AND wait_terms.#t.x < :now")
         .name("#u", first.as_str())
         .name("#t", second.as_str())

@@ -84,7 +84,15 @@ fn of_leases(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Trans
         6 => {
             let claimed = |lease: &LeaseRef| shard.claims.contains_key(&lease.token);
             let lease = lease(dice, shard, claimed);
-            Transition::Confirm { owner: owner_of(dice, shard, &lease), lease, until: now + dice.roll(30) }
+            {
+                let until = now + dice.roll(30);
+                Transition::Confirm {
+                    owner: owner_of(dice, shard, &lease),
+                    lease,
+                    until,
+                    hard_end: until + dice.roll(10),
+                }
+            }
         }
         7 => {
             let lease = lease(dice, shard, |_| true);
