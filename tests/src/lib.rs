@@ -16,6 +16,7 @@ pub mod invariants;
 pub mod nodes;
 pub mod random;
 pub mod request;
+pub mod sim;
 pub mod simulator;
 pub mod stage;
 pub mod table;

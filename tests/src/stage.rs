@@ -211,7 +211,7 @@ impl Stage {
     async fn check(&self) {
         let shards = self.shards().await;
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
-        invariants::check(&shards, &mut epochs);
+        invariants::check(&shards, &mut epochs).unwrap_or_else(|broken| panic!("{broken}"));
     }
 }
 

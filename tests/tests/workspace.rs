@@ -88,6 +88,19 @@ fn every_file_is_tidy() {
 }
 
 #[test]
+fn every_failure_has_a_test() {
+    let catalogue = std::fs::read_to_string(root().join("docs/failures.md")).expect("the catalogue is there");
+    let number = |line: &str| line.strip_prefix("| ")?.split(' ').next()?.parse::<u32>().ok();
+    let rows: Vec<u32> = catalogue.lines().filter_map(number).collect();
+    assert!(rows.iter().copied().eq(1..=22), "{rows:?}");
+    let texts: Vec<String> = rust_files().iter().map(|path| std::fs::read_to_string(path).expect("a text")).collect();
+    for row in rows {
+        let name = format!("fn failure_{row:02}_");
+        assert!(texts.iter().any(|text| text.contains(&name)), "no test is named {name}…");
+    }
+}
+
+#[test]
 fn failure_19_the_table_has_no_index_and_nothing_scans_it() {
     let template = std::fs::read_to_string(root().join("template.yaml")).expect("the template is there");
     assert!(!template.contains("SecondaryIndexes"));

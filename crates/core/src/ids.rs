@@ -125,7 +125,7 @@ impl Owner {
 }
 
 /// The key that a node made for its access tokens; empty until it made one. It is a secret, so it prints as `***`.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct NodeKey(String);
 
 impl NodeKey {

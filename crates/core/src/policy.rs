@@ -4,7 +4,7 @@
 //! one go. A value that exists is valid.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use crate::ids::{BadId, Owner};
@@ -131,9 +131,16 @@ impl FromStr for AfterRelease {
 }
 
 /// Everything that is wrong with the variables, each with its name, its value and what would be right.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the policy has {} error(s):\n  {}", .0.len(), .0.join("\n  "))]
 pub struct PolicyErrors(pub Vec<String>);
+
+/// The same list: it is what a `main` prints of the error that it returns.
+impl fmt::Debug for PolicyErrors {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self}")
+    }
+}
 
 impl Policy {
     /// Reads the policy from variables; those not given take their default. Variables that do not begin with `POOL_`
@@ -277,7 +284,7 @@ impl Reader {
         match text.parse() {
             Ok(number) if (least..=most).contains(&number) => number,
             _ => {
-                self.errors.push(format!("{name} = {text:?}: is a whole number from {least} to {most}"));
+                self.errors.push(format!("{name} = {text:?}: must be a whole number from {least} to {most}"));
                 default
             }
         }
@@ -303,6 +310,11 @@ impl Reader {
                 !family.is_empty() && !size.is_empty() && family.bytes().chain(size.bytes()).all(known)
             })
         };
+        let distinct: std::collections::BTreeSet<_> = types.iter().collect();
+        if distinct.len() < types.len() {
+            // EC2 refuses a fleet that names one twice, and would never launch anything.
+            self.errors.push(format!("POOL_INSTANCE_TYPES = {text:?}: names a type twice"));
+        }
         if !types.iter().all(is_type) {
             self.errors.push(format!("POOL_INSTANCE_TYPES = {text:?}: is a list such as t3.medium,t3a.medium"));
         }

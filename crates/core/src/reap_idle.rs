@@ -362,13 +362,15 @@ pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp)
     unknown.map(|found| Orphan { shard: home(found), buried: buried(found), found: found.clone() }).collect()
 }
 
-/// What to do with an orphan: a running one with room is taken in and must say `ready`; anything else is doomed, and
-/// terminated once that is written.
+/// What to do with an orphan, given its shard as a second reading has it: a running one with room is taken in and must
+/// say `ready`; anything else is doomed, and terminated once that is written.
+///
+/// `sequence` is the shard's number in the reading *before* that one. The shards of one reading are not read at one
+/// moment: whoever takes the orphan in and gives it away between the readings of two shards changes the number since.
 #[must_use]
-pub fn judge_orphan(orphan: &Orphan, shard: &Shard, now: Timestamp) -> Transition {
+pub fn judge_orphan(orphan: &Orphan, shard: &Shard, sequence: u64, now: Timestamp) -> Transition {
     let Ec2Instance { instance, kind, address, launch, .. } = orphan.found.clone();
     let launch = launch.unwrap_or_else(|| LaunchToken::trusted("none"));
-    let sequence = shard.sequence;
     let usable = matches!(orphan.found.state, Ec2State::Pending | Ec2State::Running);
     if usable && shard.room >= 1 && !orphan.buried && !shard.tombstones.contains_key(instance.as_str()) {
         let member = Member { address, key: NodeKey::default(), boot_id: 0, since: now, served: 0, kind };

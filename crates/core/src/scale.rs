@@ -67,7 +67,7 @@ pub struct PlannedLaunch {
 #[must_use]
 pub fn need(shards: &[Shard], policy: &Policy, now: Timestamp) -> Need {
     let wanted = schedule::wanted(&policy.schedule, now);
-    let leased: u64 = shards.iter().map(|shard| shard.leases.len() as u64).sum();
+    let leased: u64 = shards.iter().map(Shard::leased).sum();
     let waiting = waiting(shards, now);
     let kept = wanted.min_available.unwrap_or(0).max(policy.min_available);
     let max = wanted.max.unwrap_or(u64::MAX).min(policy.max_instances);
@@ -240,10 +240,12 @@ pub fn stale_intents(shard: &Shard, now: Timestamp) -> Vec<(LaunchToken, Intent)
 #[must_use]
 pub fn resizes(shards: &[Shard], layout: &Layout) -> Vec<(ShardNo, Transition)> {
     let old = shards.iter().filter(|shard| shard.layout < layout.number);
-    let mut deltas: Vec<(ShardNo, i64)> = old.map(|s| (s.number, layout.share_of(s.number) - s.share)).collect();
-    deltas.sort_by_key(|(_, delta)| *delta);
-    if deltas.first().is_some_and(|(_, delta)| *delta < 0) {
-        deltas.retain(|(_, delta)| *delta <= 0);
+    let mut changes: Vec<(ShardNo, i64, i64)> =
+        old.map(|shard| (shard.number, shard.share, layout.share_of(shard.number) - shard.share)).collect();
+    changes.sort_by_key(|(_, _, delta)| *delta);
+    if changes.first().is_some_and(|(_, _, delta)| *delta < 0) {
+        changes.retain(|(_, _, delta)| *delta <= 0);
     }
-    deltas.into_iter().map(|(number, delta)| (number, Transition::Resize { delta, layout: layout.number })).collect()
+    let resize = |from, delta| Transition::Resize { from, delta, layout: layout.number };
+    changes.into_iter().map(|(number, from, delta)| (number, resize(from, delta))).collect()
 }

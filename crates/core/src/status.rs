@@ -175,7 +175,7 @@ fn shard_line(shard: &Shard) -> ShardLine {
     let totals = Totals {
         capacity: shard.share,
         free: shard.free.len() as u64,
-        leased: shard.leases.len() as u64,
+        leased: shard.leased(),
         booting: (shard.booting.len() + shard.resetting.len()) as u64 + shard.intended(),
         leaving: shard.leaving.len() as u64,
         stopped: shard.stopped.len() as u64,

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 pub const STUCK_AFTER_SECONDS: u64 = 60;
 
 /// A move of one free instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Move {
     /// Which instance.
     pub instance: InstanceId,

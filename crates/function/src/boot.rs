@@ -4,9 +4,10 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
+use aws_config::timeout::TimeoutConfig;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use pool_core::ids::Token;
@@ -38,8 +39,9 @@ pub async fn boot() -> Result<Boot, Error> {
     let variables = variables();
     let settings = Settings::parse(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let sdk = aws_config::from_env().http_client(http).load().await;
-    let store = Store::new(pool_store::Client::new(&sdk), &settings.table);
+    let sdk = aws_config::from_env().http_client(http).timeout_config(timeouts()).load().await;
+    let table = sdk.to_builder().timeout_config(table_timeouts()).build();
+    let store = Store::new(pool_store::Client::new(&table), &settings.table);
     let environment = Environment::new(settings, store, Arc::new(clock), Arc::new(random));
     if let Err(error) = environment.reload_layout().await {
         // The first request tries again and tells its caller.
@@ -56,6 +58,22 @@ impl Boot {
     pub fn ec2_settings(&self) -> Result<Ec2Settings, Error> {
         Ok(Ec2Settings::parse(&self.variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?)
     }
+}
+
+/// How long a call of EC2 may take: a fleet takes some seconds to launch. Without a limit a connection that died
+/// silently would take the whole invocation with it.
+#[must_use]
+pub fn timeouts() -> TimeoutConfig {
+    let limits = TimeoutConfig::builder().connect_timeout(Duration::from_secs(2));
+    limits.operation_attempt_timeout(Duration::from_secs(20)).build()
+}
+
+/// How long a request to the table may take, which is a few milliseconds when all is well; a caller is answered before
+/// API Gateway gives up.
+#[must_use]
+pub fn table_timeouts() -> TimeoutConfig {
+    let limits = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1));
+    limits.operation_attempt_timeout(Duration::from_secs(2)).operation_timeout(Duration::from_secs(8)).build()
 }
 
 /// Serves invocations with `handle` until Lambda ends the process.

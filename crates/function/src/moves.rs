@@ -32,19 +32,21 @@ pub async fn bring(environment: &Environment, shards: &[Shard], to: ShardNo) -> 
     Ok(fate == Fate::Taken)
 }
 
-/// Settles every move that nobody finishes any more.
+/// Settles every move that nobody finishes any more; answers whether there was one.
 ///
 /// # Errors
 /// When the table fails; the next run goes on.
-pub async fn settle_stuck(environment: &Environment, shards: &[Shard]) -> Result<(), StoreError> {
+pub async fn settle_stuck(environment: &Environment, shards: &[Shard]) -> Result<bool, StoreError> {
+    let mut found = false;
     for source in shards {
         for moved in transfer::stuck(source, environment.now()) {
             tracing::warn!(instance = %moved.instance, shard = moved.from, to = moved.to, cause = "stuck move", "settling");
             let fate = cancel(environment, &moved).await?;
             settle(environment, &moved, source.clone(), fate).await?;
+            found = true;
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Writes the take until the target's state lets it; `None` when it never did, so the move must be cancelled.

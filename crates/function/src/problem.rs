@@ -85,7 +85,7 @@ impl Problem {
                 409,
                 "urn:ec2-pool:other-epoch",
                 "The lease has moved on",
-                "The lease_id names an earlier grant than the present one. GET /v1/leases/{id} answers the present lease_id.",
+                "The lease_id names another grant than the present one. GET /v1/leases/{id} answers the present lease_id.",
             ),
             Refusal::PastHardEnd => Self::new(
                 409,

@@ -27,7 +27,8 @@ pub fn route(event: &ApiGatewayV2httpRequest) -> &str {
 /// When it is missing or not of its form.
 pub fn id<T: std::str::FromStr<Err = pool_core::ids::BadId>>(event: &ApiGatewayV2httpRequest) -> Result<T, Problem> {
     let text = event.path_parameters.get("id").map(String::as_str).unwrap_or_default();
-    text.parse().map_err(|error| Problem::bad_request(format!("{text:?} in the path: {error}.")))
+    let shown: String = text.chars().take(80).collect();
+    text.parse().map_err(|error| Problem::bad_request(format!("{shown:?} in the path: {error}.")))
 }
 
 /// The body as `T`. No body at all counts as `{}`.

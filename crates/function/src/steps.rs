@@ -52,7 +52,7 @@ pub async fn write(environment: &Environment, shard: ShardNo, transition: &Trans
                 tracing::debug!(shard, lease, instance, epoch = seen.epoch, cause, "refused");
             }
         }
-        Written::Missing => tracing::warn!(shard, cause = transition.name(), "there is no such shard"),
+        Written::Missing => tracing::info!(shard, cause = transition.name(), "there is no such shard"),
     }
     Ok(written)
 }

@@ -5,7 +5,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::{Json, Router, routing::get};
+use axum::{Json, Router, http::Uri};
 use ec2_sim::Guest;
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -67,7 +67,11 @@ async fn live(options: NodeOptions, mut guest: watch::Receiver<Guest>) {
     let _ = guest.changed().await;
     tokio::time::sleep(Duration::from_millis(options.boot_ms)).await;
     let _ = guest.wait_for(|guest| guest.boots).await;
-    serve_health(&options).await;
+    if let Err(error) = serve_health(&options).await {
+        // A real machine whose service does not answer never says that it is ready, either.
+        eprintln!("this machine never gets ready: {error}; another `cargo local` may have its address");
+        return std::future::pending().await;
+    }
 
     let mut node = Node { key: clock::random_hex::<16>(), http: reqwest::Client::new(), options, guest, sessions: 0 };
     node.register(None).await;
@@ -79,16 +83,24 @@ async fn live(options: NodeOptions, mut guest: watch::Receiver<Guest>) {
 }
 
 /// Where the system cannot have the address (only Linux has all of 127.0.0.0/8), the machine lives on without a health check.
-async fn serve_health(options: &NodeOptions) {
+async fn serve_health(options: &NodeOptions) -> std::io::Result<()> {
     let address = SocketAddr::new(options.address, options.health_port);
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
-        Err(error) => return eprintln!("no health check on {address}: {error}"),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            eprintln!("no health check on {address}: {error}");
+            return Ok(());
+        }
+        Err(error) => return Err(std::io::Error::new(error.kind(), format!("{address}: {error}"))),
     };
-    let id = options.id.clone();
-    let health = move || async move { Json(json!({"status": "ok", "instance_id": id})) };
-    let path = format!("/{}", options.health_path.trim_start_matches('/'));
-    tokio::spawn(axum::serve(listener, Router::new().route(&path, get(health))).into_future());
+    let (id, path) = (options.id.clone(), format!("/{}", options.health_path.trim_start_matches('/')));
+    // Compared as it is: a router would read braces and colons as parameters.
+    let answer = move |uri: Uri| async move {
+        let healthy = Json(json!({"status": "ok", "instance_id": id}));
+        if uri.path() == path { Ok(healthy) } else { Err(StatusCode::NOT_FOUND) }
+    };
+    tokio::spawn(axum::serve(listener, Router::new().fallback(answer)).into_future());
+    Ok(())
 }
 
 struct Node {

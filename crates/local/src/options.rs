@@ -52,7 +52,7 @@ pub struct Options {
     /// Port of Lambda's Invoke API
     #[arg(long, value_name = "PORT", default_value_t = 9001)]
     pub lambda_port: u16,
-    /// Keep the table in this directory instead of in memory
+    /// Keep the table in this directory instead of in memory; the simulated instances end with each run
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Write the log of each function and node to a file in this directory (with --data: its `logs` directory)

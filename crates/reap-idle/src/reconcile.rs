@@ -1,34 +1,38 @@
 //! EC2 against the shards, both ways: what EC2 has and no shard knows, what a shard has and EC2 has no more.
 
+use std::collections::BTreeMap;
+
 use lambda_runtime::Error;
-use pool_core::ids::InstanceId;
+use pool_core::ids::{InstanceId, ShardNo};
 use pool_core::offering::Meaning;
 use pool_core::reap_idle::{self, Ec2Word};
 use pool_core::shard::Transition;
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
-use pool_function::steps;
-use pool_store::Written;
+
+use crate::pool::Pool;
 
 /// Takes in or terminates instances with our tag that no shard knows, on the word of two consistent readings.
-pub(crate) async fn judge_orphans(environment: &Environment, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
+pub(crate) async fn judge_orphans(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
+    let environment = pool.environment;
     let (policy, now) = (&environment.settings.policy, environment.now());
-    let first = environment.shards(true).await?;
-    if reap_idle::orphans(&first, ec2, policy, now).is_empty() {
+    if reap_idle::orphans(&pool.shards, ec2, policy, now).is_empty() {
         return Ok(());
     }
-    let shards = environment.shards(true).await?;
+    let first: BTreeMap<ShardNo, u64> = pool.shards.iter().map(|shard| (shard.number, shard.sequence)).collect();
+    pool.read_again().await?;
     let mut doomed = Vec::new();
-    for orphan in reap_idle::orphans(&shards, ec2, policy, now) {
-        let Some(shard) = shards.iter().find(|shard| shard.number == orphan.shard) else { continue };
-        let instance = orphan.found.instance.clone();
-        let write = reap_idle::judge_orphan(&orphan, shard, now);
-        let written = steps::write(environment, shard.number, &write).await?;
-        if !matches!(written, Written::Applied(_)) {
+    for orphan in reap_idle::orphans(&pool.shards, ec2, policy, now) {
+        let Some(shard) = pool.shards.iter().find(|shard| shard.number == orphan.shard) else { continue };
+        let (instance, number) = (orphan.found.instance.clone(), shard.number);
+        // A shard that the first reading did not have is judged by the next run.
+        let Some(sequence) = first.get(&number) else { continue };
+        let write = reap_idle::judge_orphan(&orphan, shard, *sequence, now);
+        if !pool.write(number, &write).await? {
             continue;
         }
-        tracing::warn!(%instance, shard = shard.number, cause = "no shard knew it", verdict = write.name(), "orphan");
-        environment.store.note(&instance, Some(shard.number), write.name(), "no shard knew it", now).await?;
+        tracing::warn!(%instance, shard = number, cause = "no shard knew it", verdict = write.name(), "orphan");
+        environment.store.note(&instance, Some(number), write.name(), "no shard knew it", now).await?;
         if matches!(write, Transition::Doom { .. }) {
             doomed.push(instance);
         }
@@ -37,9 +41,9 @@ pub(crate) async fn judge_orphans(environment: &Environment, fleet: &Fleet, ec2:
 }
 
 /// Terminates what leaves and bears no lease any more.
-pub(crate) async fn terminate(environment: &Environment, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
-    let shards = environment.shards(true).await?;
-    let ending = reap_idle::to_terminate(&shards, ec2, &environment.settings.policy, environment.now());
+pub(crate) async fn terminate(pool: &Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
+    let environment = pool.environment;
+    let ending = reap_idle::to_terminate(&pool.shards, ec2, &environment.settings.policy, environment.now());
     for (shard, instance, why) in &ending {
         tracing::info!(%instance, shard, cause = why, "terminating");
         environment.store.note(instance, Some(*shard), "terminate", why, environment.now()).await?;
@@ -66,10 +70,11 @@ async fn end(environment: &Environment, fleet: &Fleet, instances: &[InstanceId])
 }
 
 /// Takes out of the count what EC2 says is no more.
-pub(crate) async fn bury(environment: &Environment, ec2: &Ec2Word) -> Result<(), Error> {
-    let (policy, shards) = (&environment.settings.policy, environment.shards(true).await?);
-    for (shard, instance, gone) in reap_idle::gone(&shards, ec2, policy, environment.now()) {
-        if let Written::Applied(_) = steps::write(environment, shard, &gone).await? {
+pub(crate) async fn bury(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<(), Error> {
+    let environment = pool.environment;
+    let policy = &environment.settings.policy;
+    for (shard, instance, gone) in reap_idle::gone(&pool.shards, ec2, policy, environment.now()) {
+        if pool.write(shard, &gone).await? {
             environment.store.note(&instance, Some(shard), "gone", "EC2 has it no more", environment.now()).await?;
         }
     }

@@ -146,7 +146,7 @@ fn opening(dice: &mut Dice, now: Timestamp) -> Vec<Transition> {
     let ready: Vec<_> = ready.collect();
     let intent = Intent { count, launch: draw::parameters(dice), since: now };
     let launches = [
-        Transition::Resize { delta: 12, layout: 1 },
+        Transition::Resize { from: 0, delta: 12, layout: 1 },
         Transition::Intend { launch: launch.clone(), intent, sequence: 0 },
         Transition::Adopt { launch, members, short: 0 },
     ];

@@ -85,7 +85,7 @@ async fn all_shards_are_read_in_order_and_missing_ones_left_out() {
     for number in (0..230).filter(|number| *number != 7) {
         store.create_shard(number).await.expect("an answer");
     }
-    let resize = Transition::Resize { delta: 2, layout: 1 };
+    let resize = Transition::Resize { from: 0, delta: 2, layout: 1 };
     store.apply(11, &resize).await.expect("an answer");
     store.create_shard(11).await.expect("making one that exists changes nothing");
     for consistent in [true, false] {

@@ -100,7 +100,7 @@ async fn with_free(store: &Store, shard: ShardNo, count: u64) {
         next: Next::Free,
     });
     let launched = [
-        Transition::Resize { delta: 64, layout: 1 },
+        Transition::Resize { from: 0, delta: 64, layout: 1 },
         Transition::Intend {
             launch: launch.clone(),
             intent: Intent { count, launch: parameters, since: NOW },

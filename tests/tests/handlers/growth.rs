@@ -154,3 +154,17 @@ async fn failure_11_an_instance_that_never_becomes_ready_is_replaced_within_the_
     assert_eq!(second.len(), 1);
     assert_ne!(second, first);
 }
+
+#[tokio::test]
+async fn a_lease_whose_instance_is_gone_buys_no_other() {
+    let stage = Stage::new(&[("POOL_MAX", "6"), ("POOL_MIN_AVAILABLE", "1")]).await;
+    stage.grow().await;
+    let lease = stage.acquire(ANN, &json!({"ttl_seconds": 28_800})).await;
+    stage.ec2.with(|ec2, now_ms| assert!(ec2.kill(now_ms, &lease.text("instance_id"))));
+    stage.all_events().await;
+    stage.clock.pass(31);
+    stage.grow().await;
+    assert_eq!(stage.ec2.alive().len(), 1, "one is kept free, and nobody uses another");
+    let pool = stage.pool().await;
+    assert_eq!((&pool["totals"]["leased"], &pool["totals"]["free"]), (&json!(0), &json!(1)));
+}

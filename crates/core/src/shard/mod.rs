@@ -26,7 +26,7 @@ pub use transition::{AfterEnd, Apart, EndedBy, LeaseRef, Lift, Next, Transition}
 pub use view::{Place, Standing};
 
 /// One shard, whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Shard {
     /// Its number; the key of its item, never changed.
     pub number: ShardNo,
@@ -73,7 +73,7 @@ pub struct Shard {
 }
 
 /// What callers and plans need to know of an instance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Member {
     /// Private or public address, as EC2 told it; empty until it did.
     pub address: String,
@@ -90,7 +90,7 @@ pub struct Member {
 }
 
 /// What an instance is, fixed at its launch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Kind {
     /// Such as `t3.medium`.
     pub instance_type: String,
@@ -113,7 +113,7 @@ pub enum Market {
 }
 
 /// The terms of a lease, or of a wait for one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Terms {
     /// Who holds or waits.
     pub owner: Owner,
@@ -126,7 +126,7 @@ pub struct Terms {
 }
 
 /// An instance on its way out.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Leaving {
     /// Why, for people.
     pub why: String,
@@ -135,7 +135,7 @@ pub struct Leaving {
 }
 
 /// A member of the stopped tier.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stopped {
     /// How far the stop has come.
     pub phase: StopPhase,
@@ -145,7 +145,7 @@ pub struct Stopped {
 
 /// How far a stop has come. Only a stopped instance may be started, so that a late `StopInstances` cannot hit a
 /// restarted one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StopPhase {
     /// EC2 was or will be asked to stop it.
     Stopping,
@@ -154,7 +154,7 @@ pub enum StopPhase {
 }
 
 /// A launch that was decided; it takes its place in the count until it is adopted or settled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Intent {
     /// How many instances.
     pub count: u64,
@@ -165,7 +165,7 @@ pub struct Intent {
 }
 
 /// The parameters of a launch, complete: calling EC2 twice with the same value and token launches once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Launch {
     /// Launch template id.
     #[serde(rename = "l")]
@@ -185,7 +185,7 @@ pub struct Launch {
 }
 
 /// An instance under way to another shard.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Transfer {
     /// The shard that is to take it.
     pub to: ShardNo,
@@ -196,7 +196,7 @@ pub struct Transfer {
 }
 
 /// A fact that outlives what it is about, so that a late message cannot bring it back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tombstone {
     /// When it was written.
     pub written: Timestamp,
@@ -205,7 +205,7 @@ pub struct Tombstone {
 }
 
 /// What a tombstone says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
     /// The transfer arrived.
     Taken,

@@ -29,7 +29,7 @@ impl Shard {
             Transition::Prune { name, written_before } => {
                 self.tombstones.get(name).is_some_and(|tombstone| tombstone.written < *written_before)
             }
-            Transition::Resize { layout, .. } => self.layout < *layout,
+            Transition::Resize { from, layout, .. } => self.layout < *layout && self.share == *from,
             _ => return None,
         })
     }
@@ -66,7 +66,7 @@ impl Shard {
                 }
             }
             Transition::Prune { name, .. } => drop(self.tombstones.remove(name)),
-            Transition::Resize { delta, layout } => {
+            Transition::Resize { delta, layout, .. } => {
                 self.room += delta;
                 self.share += delta;
                 self.layout = *layout;

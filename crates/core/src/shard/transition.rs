@@ -12,7 +12,7 @@ use super::{Intent, Kind, Leaving, Member, Terms, Timestamp};
 use crate::ids::{Epoch, InstanceId, LaunchToken, NodeKey, Owner, ShardNo, Token, TransferId};
 
 /// One grant: this instance to this token, in this epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LeaseRef {
     /// The request it answers.
     pub token: Token,
@@ -23,7 +23,7 @@ pub struct LeaseRef {
 }
 
 /// Who or what ends a lease, and what must be true for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EndedBy {
     /// Its owner gives it back.
     Owner(Owner),
@@ -34,7 +34,7 @@ pub enum EndedBy {
 }
 
 /// Where an instance goes that can be used again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Next {
     /// To the front of `free`; only while nobody waits.
     Free,
@@ -48,7 +48,7 @@ pub enum Next {
 }
 
 /// What becomes of the instance of an ended lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum AfterEnd {
     /// It is used again.
     Reuse(Next),
@@ -61,7 +61,7 @@ pub enum AfterEnd {
 }
 
 /// Where a booting, stopped or resetting instance stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Apart {
     /// In `booting`.
     Booting,
@@ -72,7 +72,7 @@ pub enum Apart {
 }
 
 /// A change of one shard, made whole or not at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Transition {
     /// Gives the newest free instance to `token`, unless the token has a lease or waits, or the shard has seen a newer
     /// layout than `layout`, in which this may not be the token's home any more.
@@ -150,12 +150,13 @@ pub enum Transition {
     Back { instance: InstanceId, transfer: TransferId, now: Timestamp, next: Next },
     /// Forgets a tombstone that is older than `written_before`.
     Prune { name: String, written_before: Timestamp },
-    /// Changes the shard's share of the cap to that of layout `layout`.
-    Resize { delta: i64, layout: u64 },
+    /// Changes the shard's share of the cap from `from` to that of layout `layout`. Without what it was computed from, one
+    /// decided before an earlier change arrives would leave a share that nobody corrects.
+    Resize { from: i64, delta: i64, layout: u64 },
 }
 
 /// Which of the two writes of a take is meant; an expression cannot choose, so the caller does and is refused when wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lift {
     /// The target's epoch is at or above the source's: it grows by one.
     None,

@@ -152,6 +152,13 @@ impl Shard {
         self.members.keys().filter(|instance| !self.leaving.contains_key(*instance)).count()
     }
 
+    /// Leases whose instance is there. One whose instance is gone lives on until its holder or its time ends it, but
+    /// nobody needs an instance for it: its holder must ask anew.
+    #[must_use]
+    pub fn leased(&self) -> u64 {
+        self.leases.values().filter(|instance| self.members.contains_key(*instance)).count() as u64
+    }
+
     /// Instances of launches that were decided and not yet recorded.
     #[must_use]
     pub fn intended(&self) -> u64 {

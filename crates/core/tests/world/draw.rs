@@ -252,7 +252,9 @@ impl World {
         }
         let down = |(_, delta): &&(usize, i64)| *delta < 0;
         let first = self.resizes.iter().find(down).or(self.resizes.first());
-        first.map(|(shard, delta)| (*shard, Transition::Resize { delta: *delta, layout: self.layout }))
+        first.map(|(shard, delta)| {
+            (*shard, Transition::Resize { from: self.shards[*shard].share, delta: *delta, layout: self.layout })
+        })
     }
 
     fn some_lease(&self, dice: &mut Dice, shard: usize) -> Option<(LeaseRef, Owner)> {

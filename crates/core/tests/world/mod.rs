@@ -91,7 +91,9 @@ impl World {
             past: Vec::new(),
         };
         for shard in &mut world.shards {
-            shard.apply(&Transition::Resize { delta: 4, layout: 1 }).expect("the first layout of an empty shard");
+            shard
+                .apply(&Transition::Resize { from: 0, delta: 4, layout: 1 })
+                .expect("the first layout of an empty shard");
         }
         world
     }

@@ -39,10 +39,11 @@ pub(super) fn write(draft: &mut Draft, transition: &Transition) -> bool {
                 .name("#x", name)
                 .value(":old", time(*written_before));
         }
-        Transition::Resize { delta, layout } => {
+        Transition::Resize { from, delta, layout } => {
             draft
                 .set("room_left = room_left + :d, cap_share = cap_share + :d, layout_no = :g")
-                .only_if("layout_no < :g")
+                .only_if("layout_no < :g AND cap_share = :from")
+                .value(":from", number(from))
                 .value(":d", number(delta))
                 .value(":g", number(layout));
         }

@@ -264,7 +264,8 @@ fn of_moves(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Transi
         },
         _ => {
             let delta = dice.mostly([1, 2, 3], |_| -2);
-            Transition::Resize { delta, layout: (shard.layout + dice.roll(3)).saturating_sub(1) }
+            let from = if dice.one_in(8) { shard.share + 1 } else { shard.share };
+            Transition::Resize { from, delta, layout: (shard.layout + dice.roll(3)).saturating_sub(1) }
         }
     }
 }
