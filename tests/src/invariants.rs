@@ -68,20 +68,21 @@ fn check_leases(shards: &[Shard]) -> Result<(), String> {
 
 fn check_cap(shards: &[Shard]) -> Result<(), String> {
     let whole = |count: usize| i64::try_from(count).expect("a small number");
-    // An instance under way counts where it comes from until the target has taken it, and there from then on, even if it
-    // has ended there before the source is told.
-    let taken = |shard: &Shard, instance: &InstanceId| {
-        shard.transfers.get(instance).is_some_and(|entry| {
-            let target = shards.iter().find(|target| target.number == entry.to);
-            let told = target.and_then(|target| target.tombstones.get(entry.id.as_str()));
-            told.is_some_and(|told| told.fate == Fate::Taken)
-        })
-    };
-    let here = |shard: &Shard| shard.members.keys().filter(|instance| !taken(shard, instance)).count();
+    let here = |shard: &Shard| shard.members.keys().filter(|instance| !is_taken(shards, shard, instance)).count();
     let members: usize = shards.iter().map(here).sum();
     let intents: u64 = shards.iter().map(Shard::intended).sum();
     let room: i64 = shards.iter().map(|shard| shard.room).sum();
     let share: i64 = shards.iter().map(|shard| shard.share).sum();
     let counted = whole(members) + i64::try_from(intents).expect("a small number") + room;
     hold(counted == share, || format!("invariant 4: members + intents + room is not the cap: {shards:#?}"))
+}
+
+/// Whether an instance is in this shard's books only until the shard is told that another has taken it. It counts where it
+/// comes from until then, and there from then on, even if it ends there before its source is told.
+#[must_use]
+pub fn is_taken(shards: &[Shard], source: &Shard, instance: &InstanceId) -> bool {
+    let Some(entry) = source.transfers.get(instance) else { return false };
+    let target = shards.iter().find(|target| target.number == entry.to);
+    let told = target.and_then(|target| target.tombstones.get(entry.id.as_str()));
+    told.is_some_and(|told| told.fate == Fate::Taken)
 }

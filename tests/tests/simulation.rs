@@ -6,7 +6,7 @@ use pool_tests::sim::plan::Rates;
 use pool_tests::sim::{Plan, Report, run};
 
 /// Runs of one test below.
-const RUNS: u64 = 8;
+const RUNS: u64 = 10;
 
 /// Carries out the runs of one lane and answers their sums.
 fn lane(lane: u64) {

@@ -123,6 +123,7 @@ impl Judge {
 
     fn may_be_ended(&self, instance: &InstanceId, now: Timestamp) -> Result<(), String> {
         let having = self.shards.iter().filter(|shard| shard.members.contains_key(instance));
+        let having = having.filter(|shard| !invariants::is_taken(&self.shards, shard, instance));
         for shard in having {
             let Some(leaving) = shard.leaving.get(instance) else {
                 return Err(format!("{instance} is ended before shard {} has fenced it", shard.number));

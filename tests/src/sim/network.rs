@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::sim::World;
+use crate::sim::background::spawn;
 use crate::sim::invocation::Invocation;
 
 /// What a request is sent to.
@@ -125,7 +126,7 @@ async fn carry(world: Arc<World>, call: Call, invocation: Option<Invocation>) ->
         Fate::LateEffect => {
             let later = Duration::from_millis(500 + world.below(40_000));
             let (world_then, call) = (Arc::clone(&world), call);
-            tokio::spawn(async move {
+            spawn(async move {
                 sleep(later).await;
                 world_then.line("late:");
                 world_then.apply(&call);

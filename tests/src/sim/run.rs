@@ -123,6 +123,8 @@ impl Report {
     #[track_caller]
     pub fn expect_sound(&self) {
         let Some(verdict) = &self.verdict else { return };
+        // The search takes a while, and whoever waits may want to begin with this.
+        eprintln!("seed {} breaks: {verdict}\n{}", self.plan.seed, self.tail);
         let least = minimal(self);
         let kinds: Vec<_> =
             Rates::kinds().into_iter().filter(|(_, rate)| *rate(&mut least.plan.rates.clone()) > 0).collect();

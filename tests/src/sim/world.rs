@@ -226,9 +226,9 @@ impl World {
             Engine::Table => engines::dynamodb(&self.database, &call.operation, &call.body),
             Engine::Ec2 => {
                 let form = String::from_utf8_lossy(&call.body).into_owned();
-                lock(&self.judge)
-                    .before_ec2(self.now(), &call.operation, &form)
-                    .unwrap_or_else(|what| self.broken(&what));
+                // The lock must be open again before something is found to be broken.
+                let looked = lock(&self.judge).before_ec2(self.now(), &call.operation, &form);
+                looked.unwrap_or_else(|what| self.broken(&what));
                 let Answer { status, body } = self.ec2(|ec2, now_ms| ec2.call(now_ms, &form));
                 (status, body)
             }
