@@ -26,6 +26,13 @@ fn keys_at(shard: u32, shards: u32) -> impl Iterator<Item = String> {
     keys.filter(move |key| home(&Token::of_key(&owner, key), shards) == shard)
 }
 
+/// A key of Ann's whose home is shard 1 of four, and another one of eight.
+fn key_that_moves() -> String {
+    let owner = Owner::of(ANN);
+    let moves = |key: &String| home(&Token::of_key(&owner, key), 8) >= 4;
+    keys_at(1, 4).find(moves).expect("half of the keys move")
+}
+
 #[tokio::test]
 async fn invariant_07_every_instance_can_be_leased_without_waiting() {
     let stage = pool_of_eight().await;
@@ -182,10 +189,7 @@ async fn invariant_04_changing_the_cap_loses_and_invents_nothing() {
 #[tokio::test]
 async fn invariant_05_a_key_finds_its_lease_after_its_home_has_changed() {
     let mut stage = pool_of_eight().await;
-    // A key whose home among eight shards is another one than among four.
-    let owner = Owner::of(ANN);
-    let moves = |key: &String| home(&Token::of_key(&owner, key), 8) >= 4;
-    let key = keys_at(1, 4).find(moves).expect("half of the keys move");
+    let key = key_that_moves();
     let granted = stage.acquire_keyed(ANN, &key, &json!({})).await;
     granted.is(201);
     stage.deploy(&[("POOL_MAX", "16"), ("POOL_SHARD_SIZE", "2")]);
@@ -223,9 +227,7 @@ async fn a_function_that_read_the_layout_before_it_changed_learns_of_it() {
 #[tokio::test]
 async fn invariant_05_a_function_with_the_old_layout_does_not_grant_a_second_lease() {
     let mut stage = pool_of_eight().await;
-    let owner = Owner::of(ANN);
-    let moves = |key: &String| home(&Token::of_key(&owner, key), 8) >= 4;
-    let key = keys_at(1, 4).find(moves).expect("half of the keys move");
+    let key = key_that_moves();
     stage.lease("AIDABOB").await;
     let old = stage.deploy(&[("POOL_MAX", "16"), ("POOL_SHARD_SIZE", "2")]);
     stage.scale().await;
@@ -283,9 +285,7 @@ async fn invariant_04_a_shard_above_its_share_keeps_the_others_from_exceeding_th
 #[tokio::test]
 async fn invariant_05_a_key_finds_its_lease_after_two_changes_of_which_one_moved_homes() {
     let mut stage = pool_of_eight().await;
-    let owner = Owner::of(ANN);
-    let moves = |key: &String| home(&Token::of_key(&owner, key), 8) >= 4;
-    let key = keys_at(1, 4).find(moves).expect("half of the keys move");
+    let key = key_that_moves();
     let granted = stage.acquire_keyed(ANN, &key, &json!({})).await;
     granted.is(201);
     for max in ["16", "15"] {

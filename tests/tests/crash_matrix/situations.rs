@@ -1,5 +1,4 @@
-//! Every function dies at every one of its requests, before it is sent and after it took effect, in every situation
-//! below; then the ordinary schedules run, and after five minutes everything must agree. Pairs of crashes are sampled.
+//! The situations in which functions die: how each comes about, and what its function is asked.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,23 +9,20 @@ use pool_core::home::home;
 use pool_core::ids::{Owner, Token};
 use pool_core::shard::Shard;
 use pool_tests::request::event_file;
-use pool_tests::sim::background::{Task, once, spawn};
-use pool_tests::sim::callers::{call, call_once};
-use pool_tests::sim::invocation::CrashAt;
+use pool_tests::sim::background::Task;
+use pool_tests::sim::callers::call;
 use pool_tests::sim::plan::Rates;
-use pool_tests::sim::run::{begin, quiet, report};
 use pool_tests::sim::world::lock;
-use pool_tests::sim::{Plan, Report, World};
+use pool_tests::sim::{Plan, World};
 use pool_tests::{Answer, Request, Route};
 use serde_json::{Value, json};
-use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 const ANN: &str = "AIDAANN";
 const BOB: &str = "AIDABOB";
 
 /// What a function is asked.
-enum Act {
+pub(crate) enum Act {
     Call(Request),
     Run(Task),
 }
@@ -34,13 +30,14 @@ enum Act {
 type Prepared<'a> = Pin<Box<dyn Future<Output = Act> + 'a>>;
 
 /// A situation: its name, the pool it is in, and how it comes about.
-struct Situation {
-    name: &'static str,
+pub(crate) struct Situation {
+    /// In words.
+    pub(crate) name: &'static str,
     variables: &'static [(&'static str, &'static str)],
-    prepare: for<'a> fn(&'a Arc<World>) -> Prepared<'a>,
+    pub(crate) prepare: for<'a> fn(&'a Arc<World>) -> Prepared<'a>,
 }
 
-fn plan(situation: &Situation) -> Plan {
+pub(crate) fn plan(situation: &Situation) -> Plan {
     let mut plan = Plan { rates: Rates::NONE, outage: false, callers: 0, caps: vec![4], ..Plan::of(1) };
     let fixed = [
         ("POOL_SHARD_SIZE", "16"),
@@ -128,7 +125,7 @@ const ONE: &[(&str, &str)] = &[("POOL_SHARD_SIZE", "16")];
 const TWO_SHARDS: &[(&str, &str)] = &[("POOL_SHARD_SIZE", "2"), ("POOL_MIN_AVAILABLE", "2")];
 
 /// All situations.
-const SITUATIONS: &[Situation] = &[
+pub(crate) const SITUATIONS: &[Situation] = &[
     Situation {
         name: "acquire, something is free",
         variables: ONE,
@@ -403,100 +400,3 @@ const SITUATIONS: &[Situation] = &[
         },
     },
 ];
-
-/// The situation, the act with a crash, perhaps another crash in the run that follows, and five ordinary minutes.
-/// Answers how many requests the act made.
-fn play(situation: &Situation, crash: Option<CrashAt>, second: Option<(Task, CrashAt)>) -> (Report, u32) {
-    let plan = plan(situation);
-    fastrand::seed(plan.seed);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime without IO needs nothing");
-    LocalSet::new().block_on(&runtime, async {
-        let world = World::new(plan);
-        begin(&world);
-        let act = (situation.prepare)(&world).await;
-        let requests = match &act {
-            Act::Call(request) => call_once(&world, request.clone(), crash).await.1,
-            Act::Run(task) => once(&world, task, crash).await.1,
-        };
-        if let Some((task, crash)) = second {
-            let _crashed = once(&world, &task, Some(crash)).await;
-        }
-        if let Act::Call(request) = act {
-            // A caller that was told nothing asks again.
-            let world = Arc::clone(&world);
-            spawn(async move { drop(call(&world, request).await) });
-        }
-        tokio::select! {
-            biased;
-            () = world.over.notified() => {}
-            () = quiet(&world) => {}
-        }
-        (report(&world), requests)
-    })
-}
-
-fn expect_sound(report: &Report, told: &str) {
-    if let Some(verdict) = &report.verdict {
-        panic!("{told}: {verdict}\n{}", report.tail);
-    }
-}
-
-/// All crashes in the situations of one of three parts.
-fn part(part: usize) {
-    let mut plays = 0;
-    for situation in SITUATIONS.iter().skip(part).step_by(3) {
-        let name = situation.name;
-        let (clean, requests) = play(situation, None, None);
-        expect_sound(&clean, name);
-        assert!(requests > 0, "{name} makes no request");
-        for request in 0..requests {
-            for after in [false, true] {
-                let crash = CrashAt { request, after };
-                let (report, _) = play(situation, Some(crash), None);
-                expect_sound(&report, &format!("{name}, {crash:?}"));
-                plays += 1;
-            }
-        }
-        println!("{name}: {requests} requests, each a crash before and after");
-    }
-    println!("{plays} crashes");
-}
-
-#[test]
-fn failure_01_every_crash_part_0() {
-    part(0);
-}
-
-#[test]
-fn failure_01_every_crash_part_1() {
-    part(1);
-}
-
-#[test]
-fn failure_01_every_crash_part_2() {
-    part(2);
-}
-
-#[test]
-fn pairs_of_crashes() {
-    let mut random = pool_tests::random::Random::seeded();
-    let mut plays = 0;
-    for situation in SITUATIONS {
-        let (_, requests) = play(situation, None, None);
-        for _ in 0..4 {
-            let mut crash = |requests: usize| CrashAt {
-                request: u32::try_from(random.below(requests)).expect("a small number"),
-                after: random.below(2) == 1,
-            };
-            let first = crash(usize::try_from(requests.max(1)).expect("a small number"));
-            let second = crash(8);
-            let task = if random.below(2) == 0 { Task::Scale } else { Task::ReapIdle };
-            let told = format!("{}, {first:?}, then {task:?} {second:?}", situation.name);
-            let (report, _) = play(situation, Some(first), Some((task, second)));
-            expect_sound(&report, &told);
-            plays += 1;
-        }
-    }
-    println!("{plays} pairs");
-}
