@@ -4,7 +4,7 @@
 //! so a need is met once. Growth without a waiter respects a cool-down; a waiter is never left by one.
 
 use crate::control::{Control, Layout};
-use crate::ids::{LaunchToken, ShardNo};
+use crate::ids::{InstanceId, LaunchToken, ShardNo};
 use crate::offering;
 use crate::policy::Policy;
 use crate::schedule;
@@ -72,12 +72,20 @@ pub fn need(shards: &[Shard], policy: &Policy, now: Timestamp) -> Need {
     let kept = wanted.min_available.unwrap_or(0).max(policy.min_available);
     let max = wanted.max.unwrap_or(u64::MAX).min(policy.max_instances);
     let target = (leased + waiting + kept).max(policy.min_instances).min(max);
-    let present = shards
-        .iter()
-        .map(|shard| (shard.serving() - shard.transfers.len() - shard.stopped.len()) as u64 + shard.intended());
-    let present = present.sum();
+    let present = shards.iter().map(|shard| there(shard) + shard.intended()).sum();
     let why = format!("{leased} leased + {waiting} waiting + {kept} kept free: {target} wanted, {present} present");
     Need { target, present, why }
+}
+
+/// Members that serve or will: neither what leaves, nor what is under way to another shard, nor what is stopped. A stopped
+/// one may leave as well, when a mark that was meant for its lease came late, so that each must be counted by itself.
+fn there(shard: &Shard) -> u64 {
+    let elsewhere = |instance: &InstanceId| {
+        shard.leaving.contains_key(instance)
+            || shard.transfers.contains_key(instance)
+            || shard.stopped.contains_key(instance)
+    };
+    shard.members.keys().filter(|instance| !elsewhere(instance)).count() as u64
 }
 
 fn waiting(shards: &[Shard], now: Timestamp) -> u64 {
