@@ -10,6 +10,7 @@
 #![expect(clippy::missing_panics_doc, reason = "whatever goes wrong on a stage fails its test, and a panic is how")]
 
 pub mod answer;
+pub mod bench;
 pub mod clock;
 pub mod contract;
 pub mod invariants;

@@ -87,10 +87,16 @@ impl Table {
 
     /// The shards' items, whole, by key.
     pub async fn shard_items(&self) -> BTreeMap<String, HashMap<String, AttributeValue>> {
+        let all = self.all_items().await;
+        all.into_iter().filter(|(key, _)| key.starts_with("shard#")).collect()
+    }
+
+    /// Every item, whole, by key.
+    pub async fn all_items(&self) -> BTreeMap<String, HashMap<String, AttributeValue>> {
         let scanned = self.unrecorded.scan().table_name(TABLE).consistent_read(true).send().await.expect("a scan");
         let keyed = scanned.items.unwrap_or_default().into_iter().filter_map(|item| {
             let key = item.get("pk").and_then(|key| key.as_s().ok()).cloned()?;
-            key.starts_with("shard#").then_some((key, item))
+            Some((key, item))
         });
         keyed.collect()
     }

@@ -68,10 +68,14 @@ fn examples_of_answers(contract: &Contract) -> Vec<(String, Value, Value)> {
         let responses = contract.operation(route)["responses"].as_object().expect("there are responses");
         for (status, response) in responses {
             let contents = contract.resolve(response)["content"].as_object().into_iter().flatten();
-            for content in contents.map(|(_, content)| content) {
+            for (media_type, content) in contents {
                 for (name, example) in content["examples"].as_object().expect("examples help") {
                     let value = contract.resolve(example)["value"].clone();
-                    found.push((format!("{} {status}", route.key()), content["schema"].clone(), value.clone()));
+                    found.push((
+                        format!("{} {status} {media_type}", route.key()),
+                        content["schema"].clone(),
+                        value.clone(),
+                    ));
                     if let Some(shown) = value["status"].as_u64() {
                         assert_eq!(shown.to_string(), *status, "{name} of {}", route.key());
                     }

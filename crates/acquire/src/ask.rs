@@ -9,7 +9,6 @@ use pool_core::ids::{Owner, ShardNo, Token};
 use pool_function::environment::Environment;
 use pool_function::problem::Problem;
 use pool_function::{caller, moves, request, steps};
-use serde::Deserialize;
 
 use crate::{lease_response, look, spread};
 
@@ -20,15 +19,6 @@ const LAYOUTS_MAX: usize = 3;
 /// what was free there.
 const ELSEWHERE_MAX: usize = 6;
 
-/// The body.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    ttl_seconds: Option<u64>,
-    #[serde(default)]
-    wait_seconds: u64,
-}
-
 /// Gives the caller a lease, a place in the queue, or a reason why not.
 pub(crate) async fn handle(
     environment: &Environment,
@@ -36,7 +26,9 @@ pub(crate) async fn handle(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let owner = caller::owner(event)?;
     let key = request::idempotency_key(event)?;
-    let Body { ttl_seconds, wait_seconds } = request::body(event)?;
+    let mut body = request::body(event)?;
+    let (ttl_seconds, wait_seconds) = (body.whole("ttl_seconds")?, body.whole("wait_seconds")?.unwrap_or(0));
+    body.end()?;
     let policy = &environment.settings.policy;
     let ttl_seconds = ttl_seconds.unwrap_or(policy.lease_ttl_seconds);
     let ttl_seconds = request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;

@@ -7,16 +7,8 @@ use pool_core::shard::Transition;
 use pool_function::environment::Environment;
 use pool_function::problem::Problem;
 use pool_function::{caller, request, steps};
-use serde::Deserialize;
 
 use crate::{lease_response, spread};
-
-/// The body.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    ttl_seconds: Option<u64>,
-}
 
 /// Prolongs a lease.
 pub(crate) async fn handle(
@@ -25,7 +17,9 @@ pub(crate) async fn handle(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let owner = caller::owner(event)?;
     let id = request::id(event)?;
-    let Body { ttl_seconds } = request::body(event)?;
+    let mut body = request::body(event)?;
+    let ttl_seconds = body.whole("ttl_seconds")?;
+    body.end()?;
     let policy = &environment.settings.policy;
     if let Some(ttl_seconds) = ttl_seconds {
         request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;

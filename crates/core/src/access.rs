@@ -7,7 +7,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::ids::{Epoch, InstanceId};
+use crate::ids::{Epoch, InstanceId, number};
 use crate::time::Timestamp;
 
 /// The token that opens `instance` to the lease of `epoch` until `expires`; `None` while the node has no key yet.
@@ -20,11 +20,12 @@ pub fn token(key: &str, instance: &InstanceId, epoch: Epoch, expires: Timestamp)
     Some(format!("v1.{epoch}.{}.{}", expires.0, BASE64URL_NOPAD.encode(&mac)))
 }
 
-/// What a valid token says: its epoch and expiry. `None` when it was not made with this key for this instance.
+/// What a valid token says: its epoch and expiry. `None` when it was not made with this key for this instance, or is spelt
+/// otherwise than it was made.
 #[must_use]
 pub fn verify(token: &str, key: &str, instance: &InstanceId) -> Option<(Epoch, Timestamp)> {
     let mut parts = token.strip_prefix("v1.")?.split('.');
-    let (epoch, expires) = (parts.next()?.parse().ok()?, Timestamp(parts.next()?.parse().ok()?));
+    let (epoch, expires) = (number(parts.next()?)?, Timestamp(number(parts.next()?)?));
     let mac = BASE64URL_NOPAD.decode(parts.next()?.as_bytes()).ok()?;
     if key.is_empty() || parts.next().is_some() {
         return None;
@@ -53,6 +54,10 @@ mod tests {
         assert_eq!(verify(&token.replace("v1.7.", "v1.8."), "key", &instance), None);
         assert_eq!(verify(&token.replace(".100.", ".900."), "key", &instance), None);
         assert_eq!(verify(&format!("{token}.x"), "key", &instance), None);
+        for other_spelling in ["v1.07.", "v1.+7.", "v1. 7."] {
+            assert_eq!(verify(&token.replace("v1.7.", other_spelling), "key", &instance), None, "{other_spelling}");
+        }
+        assert_eq!(verify(&token.replace(".100.", ".0100."), "key", &instance), None);
         assert_eq!(super::token("", &instance, 7, Timestamp(100)), None);
         assert_eq!(verify(&token, "", &instance), None);
     }

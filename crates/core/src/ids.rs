@@ -154,6 +154,11 @@ pub type ShardNo = u32;
 /// Grows by one in every transition of a shard; the epoch of a grant is the lease's fencing token.
 pub type Epoch = u64;
 
+/// Digits of a shard's number in a lease id.
+const SHARD_DIGITS_MAX: usize = 9;
+/// Digits of an epoch in a lease id.
+const EPOCH_DIGITS_MAX: usize = 19;
+
 /// A lease as its holder names it: `shard.token` while it waits, `shard.token.epoch.instance` once granted.
 ///
 /// The long form changes with every grant, so that a late release of an earlier lease under the same token cannot end
@@ -194,12 +199,12 @@ impl FromStr for LeaseId {
         let form =
             BadId("a lease id is the lease_id of an answer of this API, like 0.AbCdEfGhIjKl.17.i-0123456789abcdef0");
         let mut parts = text.split('.');
-        let shard = parts.next().and_then(number::<ShardNo>).ok_or(form.clone())?;
+        let shard = parts.next().and_then(|text| short::<ShardNo>(text, SHARD_DIGITS_MAX)).ok_or(form.clone())?;
         let token = parts.next().ok_or(form.clone())?.parse()?;
         let grant = match (parts.next(), parts.next()) {
             (None, _) => None,
             (Some(epoch), Some(instance)) => {
-                Some(Grant { epoch: number(epoch).ok_or(form.clone())?, instance: instance.parse()? })
+                Some(Grant { epoch: short(epoch, EPOCH_DIGITS_MAX).ok_or(form.clone())?, instance: instance.parse()? })
             }
             (Some(_), None) => return Err(form),
         };
@@ -207,8 +212,13 @@ impl FromStr for LeaseId {
     }
 }
 
+/// [`number`] with so many digits at most: what fits for certain, so that the documented pattern of a lease id is exact.
+fn short<N: FromStr>(text: &str, digits_max: usize) -> Option<N> {
+    if text.len() <= digits_max { number(text) } else { None }
+}
+
 /// A number in the one spelling that this system writes, so that one lease has one name: no sign, no leading zero.
-fn number<N: FromStr>(text: &str) -> Option<N> {
+pub(crate) fn number<N: FromStr>(text: &str) -> Option<N> {
     let canonical = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
     if canonical { text.parse().ok() } else { None }
 }
@@ -241,6 +251,8 @@ mod tests {
             "0.short",
             "0.AbCdEfGhIjK!",
             "4294967296.AbCdEfGhIjKl",
+            "1000000000.AbCdEfGhIjKl",
+            "0.AbCdEfGhIjKl.10000000000000000000.i-0123456789abcdef0",
         ] {
             assert!(text.parse::<LeaseId>().is_err(), "{text:?} was accepted");
         }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use aws_sdk_ec2::config::http::HttpResponse;
-use aws_sdk_ec2::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use pool_core::offering::{LaunchFailure, Meaning};
 
 use crate::meanings;
@@ -20,7 +20,7 @@ const NO_ANSWER: &str = "NoAnswer";
 pub struct FleetError {
     /// EC2's error code, or `NoAnswer`.
     pub code: String,
-    /// EC2's message, or what went wrong on the way; at most 400 characters.
+    /// The first line of EC2's message, or what went wrong on the way; at most 400 characters.
     pub message: String,
     /// What it means. [`Meaning::Unclear`] may have had its effect.
     pub meaning: Meaning,
@@ -47,15 +47,19 @@ impl<E: ProvideErrorMetadata + Error + 'static> From<SdkError<E, HttpResponse>> 
                 message: shortened(error.message().unwrap_or_default()),
                 meaning: meanings::of_call(code, status),
             },
-            None => Self {
-                code: NO_ANSWER.to_owned(),
-                message: shortened(&DisplayErrorContext(&error).to_string()),
-                meaning: Meaning::Unclear,
-            },
+            None => Self { code: NO_ANSWER.to_owned(), message: shortened(&chain(&error)), meaning: Meaning::Unclear },
         }
     }
 }
 
+/// The first line of a message, and not too much of it. What follows in that of a signature that is not accepted is the
+/// request with its session token.
 pub(crate) fn shortened(message: &str) -> String {
-    message.chars().take(MESSAGE_CHARS_MAX).collect()
+    message.lines().next().unwrap_or_default().chars().take(MESSAGE_CHARS_MAX).collect()
+}
+
+/// An error and what caused it. Not with `DisplayErrorContext`, which also prints the raw answer.
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -14,7 +14,9 @@ use pool_core::ids::Token;
 use pool_core::time::Timestamp;
 use pool_store::Store;
 use serde::{Serialize, de::DeserializeOwned};
+use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -103,14 +105,22 @@ fn log_filter(wanted: &str) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::INFO)).with_targets(OWN_TARGETS.map(|target| (target, level)))
 }
 
-/// JSON lines on standard output, where Lambda takes them from.
-#[expect(clippy::disallowed_methods, reason = "the start is where the environment is read")]
-fn start_logs() {
-    let filter = log_filter(&std::env::var("RUST_LOG").unwrap_or_default());
+/// What is logged, and how: JSON lines, of which `wanted` (a level) says which.
+pub fn log_lines<W>(wanted: &str, writer: W) -> impl Subscriber + Send + Sync + use<W>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    tracing_subscriber::registry().with(log_filter(wanted)).with(lines.with_writer(writer))
+}
+
+/// Logs to standard output, where Lambda takes the lines from.
+#[expect(clippy::disallowed_methods, reason = "the start is where the environment is read")]
+fn start_logs() {
+    let wanted = std::env::var("RUST_LOG").unwrap_or_default();
     // A second start in one process, as in a test, keeps the first subscriber.
-    let _already_started = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    let _already_started = log_lines(&wanted, std::io::stdout).try_init();
 }
 
 #[expect(clippy::disallowed_methods, reason = "the start is where the environment is read")]

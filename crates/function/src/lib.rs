@@ -6,6 +6,7 @@
 pub mod boot;
 pub mod caller;
 pub mod environment;
+pub mod fields;
 pub mod moves;
 pub mod problem;
 pub mod request;

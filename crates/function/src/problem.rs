@@ -126,11 +126,12 @@ impl Problem {
     }
 }
 
-/// A handler's answer, or its problem, as a response.
+/// A handler's answer, or its problem, as a response. The detail is for the caller only: it may repeat what was sent, and
+/// that may be a key in the wrong place.
 #[must_use]
 pub fn answer(answered: Result<ApiGatewayV2httpResponse, Problem>) -> ApiGatewayV2httpResponse {
     answered.unwrap_or_else(|problem| {
-        tracing::info!(status = problem.status, cause = problem.kind, detail = problem.detail, "refused");
+        tracing::info!(status = problem.status, cause = problem.kind, "refused");
         problem.response()
     })
 }

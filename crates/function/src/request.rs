@@ -2,8 +2,9 @@
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use data_encoding::BASE64;
-use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 
+use crate::fields::Fields;
 use crate::problem::Problem;
 
 /// The largest body any route takes, in bytes; the largest valid one has less than a tenth.
@@ -31,11 +32,11 @@ pub fn id<T: std::str::FromStr<Err = pool_core::ids::BadId>>(event: &ApiGatewayV
     text.parse().map_err(|error| Problem::bad_request(format!("{shown:?} in the path: {error}.")))
 }
 
-/// The body as `T`. No body at all counts as `{}`.
+/// The body. No body at all counts as `{}`.
 ///
 /// # Errors
-/// When it is too large, not JSON, or has a field that is unknown or of another type.
-pub fn body<T: DeserializeOwned>(event: &ApiGatewayV2httpRequest) -> Result<T, Problem> {
+/// When it is too large, not a JSON object, or has a field twice.
+pub fn body(event: &ApiGatewayV2httpRequest) -> Result<Fields, Problem> {
     let sent = event.body.as_deref().unwrap_or_default();
     if sent.len() > BODY_MAX_BYTES * 4 / 3 {
         return Err(Problem::too_large(BODY_MAX_BYTES));
@@ -52,7 +53,12 @@ pub fn body<T: DeserializeOwned>(event: &ApiGatewayV2httpRequest) -> Result<T, P
     if bytes.trim_ascii().first() != Some(&b'{') {
         return Err(Problem::bad_request("The body is a JSON object, such as {}."));
     }
-    serde_json::from_slice(&bytes).map_err(|error| Problem::bad_request(format!("The body is not accepted: {error}.")))
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Problem::bad_request(match error.classify() {
+            Category::Data => "The body has a field twice.".to_owned(),
+            _ => format!("The body is not valid JSON; see line {}, column {}.", error.line(), error.column()),
+        })
+    })
 }
 
 /// A number within its range.
@@ -98,11 +104,10 @@ pub fn prefer_wait_seconds(event: &ApiGatewayV2httpRequest) -> u64 {
 mod tests {
     use super::*;
 
-    #[derive(serde::Deserialize, Debug)]
-    #[serde(deny_unknown_fields)]
-    struct Sample {
-        #[serde(default)]
-        number: u64,
+    fn number(event: &ApiGatewayV2httpRequest) -> Result<u64, Problem> {
+        let mut fields = body(event)?;
+        let number = fields.whole("number")?;
+        fields.end().map(|()| number.unwrap_or(0))
     }
 
     fn event(body: &str) -> ApiGatewayV2httpRequest {
@@ -113,8 +118,8 @@ mod tests {
 
     #[test]
     fn bodies_are_objects_with_known_fields() {
-        assert_eq!(body::<Sample>(&event("")).expect("no body").number, 0);
-        assert_eq!(body::<Sample>(&event(" {\"number\": 3} ")).expect("valid").number, 3);
+        assert_eq!(number(&event("")), Ok(0));
+        assert_eq!(number(&event(" {\"number\": 3} ")), Ok(3));
         for (bad, status) in [
             ("[]", 400),
             ("3", 400),
@@ -122,9 +127,10 @@ mod tests {
             ("{\"nubmer\":3}", 400),
             ("{\"number\":-3}", 400),
             ("{\"number\":\"3\"}", 400),
+            ("{\"number\":3,\"number\":3}", 400),
             (&"x".repeat(20_000), 413),
         ] {
-            assert_eq!(body::<Sample>(&event(bad)).expect_err(bad).status, status);
+            assert_eq!(number(&event(bad)).expect_err(bad).status, status);
         }
     }
 

@@ -7,10 +7,10 @@ use pool_core::node::Heartbeat;
 use pool_core::register::{self, Ready, ReadyStep};
 use pool_core::shard::{Shard, Transition};
 use pool_function::environment::Environment;
+use pool_function::fields::{Fields, required};
 use pool_function::problem::{self, Problem};
 use pool_function::{caller, request, response, steps};
 use pool_store::Written;
-use serde::Deserialize;
 
 /// Writes that one word of a node makes at most.
 const WRITES_MAX: usize = 12;
@@ -20,24 +20,6 @@ const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 32..=128;
 
 /// The largest whole number that every JSON reader keeps exact.
 const WHOLE_NUMBER_MAX: u64 = 9_007_199_254_740_991;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ReadyBody {
-    boot_id: u64,
-    key: Option<String>,
-    tls_sha256: Option<String>,
-    cleaned_epoch: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct HeartbeatBody {
-    healthy: bool,
-    cpu_percent: f64,
-    memory_percent: f64,
-    sessions: u64,
-}
 
 /// Answers one request.
 pub async fn handle(environment: &Environment, event: ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
@@ -79,9 +61,14 @@ async fn ready(
     Err(Problem::contended())
 }
 
-fn ready_word(instance: InstanceId, body: ReadyBody) -> Result<Ready, Problem> {
-    let ReadyBody { boot_id, key, tls_sha256, cleaned_epoch } = body;
-    let key = key.unwrap_or_default();
+fn ready_word(instance: InstanceId, mut body: Fields) -> Result<Ready, Problem> {
+    let boot_id = body.whole("boot_id")?;
+    let (key, tls_sha256) = (body.text("key")?.unwrap_or_default(), body.text("tls_sha256")?);
+    let cleaned_epoch = body.whole("cleaned_epoch")?;
+    body.end()?;
+    let boot_id = required("boot_id", boot_id)?;
+    let cleaned_epoch = cleaned_epoch.map(|epoch| request::within("cleaned_epoch", epoch, 0, WHOLE_NUMBER_MAX));
+    let cleaned_epoch = cleaned_epoch.transpose()?;
     let is_key = KEY_LENGTHS.contains(&key.len()) && key.bytes().all(|b| b.is_ascii_hexdigit());
     if !key.is_empty() && !is_key {
         return Err(Problem::bad_request("key has 32 to 128 hexadecimal digits."));
@@ -119,7 +106,15 @@ async fn heartbeat(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let instance: InstanceId = request::id(event)?;
     caller::require_node(event, &instance, &environment.settings)?;
-    let HeartbeatBody { healthy, cpu_percent, memory_percent, sessions } = request::body(event)?;
+    let mut body = request::body(event)?;
+    let healthy = body.flag("healthy")?;
+    let (cpu_percent, memory_percent) = (body.number("cpu_percent")?, body.number("memory_percent")?);
+    let sessions = body.whole("sessions")?;
+    body.end()?;
+    let healthy = required("healthy", healthy)?;
+    let (cpu_percent, memory_percent) =
+        (required("cpu_percent", cpu_percent)?, required("memory_percent", memory_percent)?);
+    let sessions = required("sessions", sessions)?;
     for (name, percent) in [("cpu_percent", cpu_percent), ("memory_percent", memory_percent)] {
         if !(0.0..=100.0).contains(&percent) {
             return Err(Problem::bad_request(format!("{name} is {percent}; it must be from 0 to 100.")));

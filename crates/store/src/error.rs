@@ -12,7 +12,7 @@ pub enum StoreError {
         operation: &'static str,
         /// DynamoDB's error code.
         code: String,
-        /// DynamoDB's message.
+        /// The first line of DynamoDB's message.
         message: String,
     },
     /// No answer came. The write may have happened.
@@ -69,7 +69,8 @@ impl StoreError {
             Some(code) => StoreError::Engine {
                 operation,
                 code: code.to_owned(),
-                message: error.message().unwrap_or_default().to_owned(),
+                // Of a signature that is not accepted, what follows is the request with its session token.
+                message: error.message().unwrap_or_default().lines().next().unwrap_or_default().to_owned(),
             },
             None => StoreError::NoAnswer { operation, cause: chain(error) },
         }

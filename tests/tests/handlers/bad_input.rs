@@ -220,6 +220,57 @@ async fn numbers_out_of_range_are_named_with_their_range() {
     assert_eq!(stage.items().await, before);
 }
 
+#[tokio::test]
+async fn what_is_wrong_with_a_body_is_told_in_words_of_the_api() {
+    let stage = Stage::new(&[("POOL_MAX", "1"), ("POOL_MIN_AVAILABLE", "1")]).await;
+    let instance = stage.grow().await.remove(0);
+    for (route, body, said) in [
+        (
+            Route::Acquire,
+            r#"{"ttl_seconds": "secret"}"#,
+            "ttl_seconds is not as it should be: a whole number, 0 or more.",
+        ),
+        (Route::Acquire, r#"{"wait_seconds": -1}"#, "wait_seconds is not as it should be: a whole number, 0 or more."),
+        (
+            Route::Acquire,
+            r#"{"wait": "secret"}"#,
+            "\"wait\" is no field of this request. Its fields are ttl_seconds, wait_seconds.",
+        ),
+        (Route::Acquire, r#"{"wait_seconds": 1, "wait_seconds": 2}"#, "The body has a field twice."),
+        (Route::Acquire, "{\n \"wait_seconds\": 1,}", "The body is not valid JSON; see line 2, column 20."),
+        (Route::Renew, r#"{"ttl_seconds": [60]}"#, "ttl_seconds is not as it should be: a whole number, 0 or more."),
+        (Route::Ready, r#"{"key": "00112233445566778899aabbccddeeff"}"#, "boot_id is missing."),
+        (Route::Ready, r#"{"boot_id": 1, "key": 5}"#, "key is not as it should be: a text."),
+        (Route::Heartbeat, r#"{"healthy": "yes"}"#, "healthy is not as it should be: true or false."),
+        (Route::Heartbeat, r#"{"healthy": true, "cpu_percent": "1"}"#, "cpu_percent is not as it should be: a number."),
+        (Route::Heartbeat, r#"{"healthy": null}"#, "healthy is missing."),
+    ] {
+        let request = Request::new(route).by(ANN).text(body);
+        let request = match route {
+            Route::Renew => request.about("0.AbCdEfGhIjKl"),
+            Route::Acquire => request,
+            _ => request.by_node(instance.as_str()),
+        };
+        let answer = stage.call(request).await;
+        answer.is_problem(400, "bad-request");
+        assert_eq!(answer.text("detail"), said);
+    }
+}
+
+#[tokio::test]
+async fn a_field_that_may_be_left_out_may_be_null_and_a_whole_number_may_have_a_fraction_of_zero() {
+    let stage = Stage::new(&[("POOL_MAX", "2"), ("POOL_MIN_AVAILABLE", "2")]).await;
+    stage.grow().await;
+    let lease = stage.acquire(ANN, &json!({"ttl_seconds": null, "wait_seconds": null})).await;
+    assert_eq!((lease.status, lease.number("expires_in_seconds")), (201, 600));
+    let id = lease.text("lease_id");
+    stage.renew(ANN, &id, &json!({"ttl_seconds": null})).await.is(200);
+    let renewed = stage.call(Request::new(Route::Renew).by(ANN).about(&id).text(r#"{"ttl_seconds": 7e2}"#)).await;
+    assert_eq!((renewed.status, renewed.number("expires_in_seconds")), (200, 700));
+    let lease = stage.acquire(ANN, &json!({"ttl_seconds": 60.0, "wait_seconds": 0.0})).await;
+    assert_eq!((lease.status, lease.number("expires_in_seconds")), (201, 60));
+}
+
 /// A heartbeat with one field changed.
 fn beat(field: &str, value: impl Into<Value>) -> Value {
     let mut body = nodes::healthy();

@@ -10,5 +10,6 @@ mod interruptions;
 mod leases;
 mod nodes;
 mod recovery;
+mod refusals;
 mod shards;
 mod waiting;
