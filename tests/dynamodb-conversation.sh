@@ -12,8 +12,8 @@ SCRIPTS=tests/dynamodb-conversation
 source tests/conversation.sh
 install_tool jq
 
-cargo build --quiet --package pool-store --example dynamodb
-start dynoxide cargo run --quiet --package pool-store --example dynamodb
+build_all
+start dynoxide "$BINARIES/examples/dynamodb"
 DYNOXIDE=$ADDRESS
 
 if [[ -z ${AWS_ENDPOINT_URL_DYNAMODB:-} ]]; then

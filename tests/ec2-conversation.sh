@@ -8,8 +8,8 @@ SCRIPTS=tests/ec2-conversation
 # shellcheck source=tests/conversation.sh
 source tests/conversation.sh
 
-cargo build --quiet --package ec2-sim
-start ec2-sim cargo run --quiet --package ec2-sim -- --seed 1 --pending-ms 300 --ending-ms 300 --describe-lag-ms 0
+build_all
+start ec2-sim "$BINARIES/ec2-sim" --seed 1 --pending-ms 300 --ending-ms 300 --describe-lag-ms 0
 EC2_SIM=$ADDRESS
 start_moto
 MOTO=$ADDRESS

@@ -105,7 +105,9 @@ start_local() {
   gateway=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}')
   api=http://$gateway:8080
   say "cargo local --bind $gateway"
-  cargo local --bind "$gateway" >"$scratch/local.log" 2>&1 &
+  # As `cargo local` does it, but with the features of the test run, so that the SDKs are not built once more.
+  build_all
+  "$BINARIES/pool-local" --binaries "$BINARIES" --bind "$gateway" >"$scratch/local.log" 2>&1 &
   started+=("$!")
   if ! await 900 "$!" curl -fsS --max-time 2 "$api/v1/pool"; then
     tail -n 40 "$scratch/local.log"

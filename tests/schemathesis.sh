@@ -12,7 +12,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/tools.sh
 source tests/tools.sh
-export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$EC2_POOL_CACHE/target}
 
 ROOT=$PWD
 SCHEMATHESIS=$EC2_POOL_CACHE/schemathesis
@@ -43,13 +42,11 @@ install_packages() {
   echo "$wanted" >"$SCHEMATHESIS/installed"
 }
 
-# Built with a test beside the binaries, and all of the workspace, the SDKs have the same features as in the test run and are
-# not built again. The limits are the highest that there are,
-# which are those that openapi.yaml has.
+# The limits are the highest that there are, which are those that openapi.yaml has.
 start_local() {
-  cargo build --quiet --workspace --bins --test openapi
+  build_all
   RUST_LOG=trace POOL_MAX=6 POOL_MIN_AVAILABLE=3 POOL_QUEUE_MAX=4 POOL_LEASE_TTL_MAX_SECONDS=2592000 \
-    POOL_WAIT_MAX_SECONDS=3600 "$CARGO_TARGET_DIR/debug/pool-local" --binaries "$CARGO_TARGET_DIR/debug" \
+    POOL_WAIT_MAX_SECONDS=3600 "$BINARIES/pool-local" --binaries "$BINARIES" \
     --port 0 --dynamodb-port 0 --ec2-port 0 --lambda-port 0 --boot-seconds 0 --time-scale 10 --logs "$OUT/logs" \
     >"$OUT/local.log" 2>&1 &
   LOCAL=$!

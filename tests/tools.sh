@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools that the checks need, each only if it is missing: bash tests/tools.sh NAME…
 # Names: sam, shellcheck, docker, debootstrap, jq, cargo-deny. Sourced, it only makes what is installed
-# reachable (PATH) and gives the functions.
+# reachable (PATH) and gives the functions; `build_all` builds the project into BINARIES.
 #
 # Rule: nothing of the project's own is changed; all that is not Debian's lands in one cache directory.
 set -euo pipefail
@@ -38,6 +38,13 @@ install_jq() { has jq || apt_install jq; }
 install_cargo_deny() {
   has cargo-deny || CARGO_TARGET_DIR="$EC2_POOL_CACHE/tools-target" nice cargo install --locked --quiet \
     --root "$EC2_POOL_CACHE/cargo" cargo-deny
+}
+
+# Everything, in one set of features; a choice of packages or targets would have cargo build the SDKs anew with others.
+build_all() {
+  export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$EC2_POOL_CACHE/target}
+  cargo build --quiet --workspace --all-targets
+  export BINARIES=$CARGO_TARGET_DIR/debug
 }
 
 install_tool() {

@@ -41,6 +41,10 @@ fn check_one(shard: &Shard) -> Result<(), String> {
     for instance in places {
         hold(seen.insert(instance), || format!("{instance} is in two places of shard {number}: {shard:?}"))?;
     }
+    let is_somewhere = |instance: &InstanceId| seen.contains(instance) || shard.leaving.contains_key(instance);
+    if let Some(lost) = shard.members.keys().find(|instance| !is_somewhere(instance)) {
+        return Err(format!("{lost} is a member of shard {number} and nowhere in it: {shard:?}"));
+    }
     for instance in seen {
         let interrupted = shard.leases.values().any(|leased| leased == instance);
         let known = shard.members.contains_key(instance) || interrupted;

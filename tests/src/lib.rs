@@ -14,6 +14,7 @@ pub mod bench;
 pub mod clock;
 pub mod contract;
 pub mod invariants;
+pub mod load;
 pub mod nodes;
 pub mod random;
 pub mod request;

@@ -2,16 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pool_tests::sim::plan::Rates;
+use pool_tests::sim::plan::{self, Rates};
 use pool_tests::sim::{Plan, Report, run};
-
-/// Runs of one test below.
-const RUNS: u64 = 10;
 
 /// Carries out the runs of one lane and answers their sums.
 fn lane(lane: u64) {
     let (mut steps, mut requests, mut faults) = (0, 0, BTreeMap::new());
-    for seed in (lane * 1_000..).take(usize::try_from(RUNS).expect("a small number")) {
+    for seed in plan::lane(lane) {
         let report = run(&Plan::of(seed));
         report.expect_sound();
         steps += report.steps;
@@ -21,6 +18,11 @@ fn lane(lane: u64) {
         }
     }
     let sum: u64 = faults.values().sum();
+    // The four lanes together: a million steps, a hundred thousand requests and as many faults.
+    assert!(
+        steps >= 250_000 && requests >= 25_000 && sum >= 25_000,
+        "{steps} steps, {requests} requests, {sum} faults"
+    );
     println!("seeds from {}: {steps} steps, {requests} requests, {sum} faults: {faults:?}", lane * 1_000);
 }
 

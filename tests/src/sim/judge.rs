@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pool_core::ids::{Epoch, InstanceId, ShardNo, Token};
-use pool_core::shard::{Fate, Shard};
+use pool_core::ids::{Epoch, InstanceId, LaunchToken, LeaseId, Owner, ShardNo, Token};
+use pool_core::shard::{Fate, LeaseRef, Shard};
 use pool_core::time::Timestamp;
 
-use crate::invariants;
+use crate::{Request, Route, invariants};
 
 /// Clocks of processes differ by so much, in seconds, and each side of a comparison may be off.
 const SKEW_SECONDS: u64 = 2;
@@ -19,6 +19,9 @@ pub struct Judge {
     instance_epochs: BTreeMap<InstanceId, Epoch>,
     cap: u64,
     by_hand: u64,
+    given_back: BTreeSet<(Owner, Token, Option<Epoch>)>,
+    cleaned: BTreeMap<InstanceId, Epoch>,
+    intended: BTreeMap<LaunchToken, u64>,
     found: Option<String>,
 }
 
@@ -50,6 +53,50 @@ impl Judge {
         self.by_hand += 1;
     }
 
+    /// Somebody sends a request. Only a release of its owner ends a lease before its time, and only the word of its node
+    /// ends a reset.
+    pub fn asked(&mut self, request: &Request) {
+        let iam = &request.event["requestContext"]["authorizer"]["iam"]["userId"];
+        let id = request.event["pathParameters"]["id"].as_str().unwrap_or_default();
+        if request.route == Route::Release
+            && let (Some(owner), Ok(id)) = (iam.as_str(), id.parse::<LeaseId>())
+        {
+            self.given_back.insert((Owner::of(owner), id.token, id.grant.map(|grant| grant.epoch)));
+        }
+        let cleaned = request.body().and_then(|body| body["cleaned_epoch"].as_u64());
+        if let (Ok(instance), Some(epoch)) = (id.parse::<InstanceId>(), cleaned) {
+            let known = self.cleaned.entry(instance).or_default();
+            *known = epoch.max(*known);
+        }
+    }
+
+    /// EC2 has instances of these launches.
+    ///
+    /// # Errors
+    /// When one was not intended before, or brought more than was intended.
+    pub fn launched(&self, launches: impl IntoIterator<Item = Option<String>>) -> Result<(), String> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let mut without = 0;
+        for launch in launches {
+            match launch {
+                Some(launch) => *counts.entry(launch).or_default() += 1,
+                None => without += 1,
+            }
+        }
+        if without > self.by_hand {
+            return Err(format!("{without} instances bear no launch's tag, {} by hand", self.by_hand));
+        }
+        for (launch, count) in counts {
+            let intended = self.intended.get(&LaunchToken::trusted(&launch)).copied().unwrap_or(0);
+            if count > intended {
+                return Err(format!(
+                    "invariant 4: launch {launch} brought {count} instances, intended were {intended}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// EC2 has so many instances of the pool.
     ///
     /// # Errors
@@ -71,8 +118,13 @@ impl Judge {
             let before = std::mem::replace(&mut self.shards[known], shard.clone());
             in_order(&before, shard)?;
             self.epochs_grow(&before, shard)?;
+            self.ends_are_due(&before, shard, now)?;
+            self.resets_are_true(&before, shard)?;
         } else {
             self.shards.push(shard.clone());
+        }
+        for (launch, intent) in &shard.intents {
+            self.intended.insert(launch.clone(), intent.count);
         }
         invariants::check(&self.shards, &mut self.shard_epochs)?;
         self.one_lease_a_token(shard, now)
@@ -88,6 +140,69 @@ impl Judge {
             let last = self.instance_epochs.insert(instance.clone(), epoch).unwrap_or(0);
             if epoch <= last {
                 return Err(format!("invariant 2: {instance} is granted under epoch {epoch} after {last}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A lease or a wait ends by its owner or when its time is over, and what was promised is kept until then.
+    fn ends_are_due(&self, before: &Shard, after: &Shard, now: Timestamp) -> Result<(), String> {
+        let over = |until: &Timestamp| *until < now + SKEW_SECONDS;
+        for (token, terms) in &before.queue_terms {
+            let goes_on = after.queue_terms.contains_key(token) || after.leases.contains_key(token);
+            if !goes_on && !over(&terms.until) && !self.is_given_back(&terms.owner, token, None) {
+                return Err(format!("the wait of {token} until {} was ended, and not by its owner", terms.until));
+            }
+        }
+        for lease in before.leases.keys().filter_map(|token| before.lease(token)) {
+            self.end_is_due(before, after, &lease, over)?;
+        }
+        Ok(())
+    }
+
+    /// Whether its owner asked to end this grant, or, by the short id, whatever there is under the token.
+    fn is_given_back(&self, owner: &Owner, token: &Token, epoch: Option<Epoch>) -> bool {
+        let asked = |epoch| self.given_back.contains(&(owner.clone(), token.clone(), epoch));
+        asked(None) || epoch.is_some_and(|epoch| asked(Some(epoch)))
+    }
+
+    fn end_is_due(
+        &self,
+        before: &Shard,
+        after: &Shard,
+        lease: &LeaseRef,
+        over: impl Fn(&Timestamp) -> bool,
+    ) -> Result<(), String> {
+        let token = &lease.token;
+        let Some(terms) = before.lease_terms.get(token) else { return Ok(()) };
+        let claim = before.claims.get(token);
+        if after.lease(token).as_ref() == Some(lease) {
+            let later = after.lease_terms.get(token).filter(|later| *later != terms);
+            return match later {
+                Some(later) if later.hard_end > terms.hard_end || later.until > later.hard_end => {
+                    Err(format!("{token} lasts until {} beyond its hard end {}", later.until, terms.hard_end))
+                }
+                Some(_) if after.claims.contains_key(token) => Err(format!("{token} was renewed and must be claimed")),
+                _ => Ok(()),
+            };
+        }
+        let moved_on = after.queue_terms.contains_key(token) || after.leases.contains_key(token);
+        let due = match claim {
+            Some(claim) => moved_on || over(claim),
+            None => over(&terms.until),
+        };
+        if due || self.is_given_back(&terms.owner, token, Some(lease.epoch)) {
+            return Ok(());
+        }
+        Err(format!("the lease of {token} until {} was ended, and not by its owner; {claim:?}", terms.until))
+    }
+
+    /// What is being cleaned serves again only after its node said that it is clean.
+    fn resets_are_true(&self, before: &Shard, after: &Shard) -> Result<(), String> {
+        for (instance, epoch) in &before.resetting {
+            let over = !after.resetting.contains_key(instance) && !after.leaving.contains_key(instance);
+            if over && self.cleaned.get(instance).is_none_or(|cleaned| cleaned < epoch) {
+                return Err(format!("{instance} serves again, and nobody said that lease {epoch} is cleaned away"));
             }
         }
         Ok(())

@@ -14,6 +14,7 @@
 
 pub mod background;
 pub mod callers;
+pub mod catalogue;
 pub mod chaos;
 pub mod engines;
 pub mod history;
@@ -22,6 +23,7 @@ pub mod judge;
 pub mod machines;
 pub mod network;
 pub mod plan;
+pub mod planted;
 pub mod run;
 pub mod trace;
 pub mod world;

@@ -124,10 +124,15 @@ async fn carry(world: Arc<World>, call: Call, invocation: Option<Invocation>) ->
         Fate::LostRequest => return lost(&world, "the request was lost").await,
         Fate::Silent => return std::future::pending().await,
         Fate::LateEffect => {
-            let later = Duration::from_millis(500 + world.below(40_000));
+            // Most are late by seconds; some by minutes, when nothing is any more as it was.
+            let very = world.below(4) == 0;
+            let later = Duration::from_millis(500 + world.below(if very { 400_000 } else { 40_000 }));
             let (world_then, call) = (Arc::clone(&world), call);
             spawn(async move {
                 sleep(later).await;
+                if very && world_then.is_quiet() {
+                    return;
+                }
                 world_then.line("late:");
                 world_then.apply(&call);
             });

@@ -1,6 +1,7 @@
 //! What one run is like: its pool, its length, and how often each thing goes wrong.
 
 use crate::random::Random;
+use crate::sim::planted::Planted;
 
 /// How often each fault happens, of a thousand chances. A chance is a request on the network, an event, a run of a
 /// schedule, or a second of EC2's life, as the field says.
@@ -128,6 +129,19 @@ impl Rates {
 /// The field of one kind of fault.
 pub type Rate = fn(&mut Rates) -> &mut u64;
 
+/// Ordinary test runs try so many seeds in each of their lanes.
+pub const RUNS: u64 = 12;
+
+/// The seeds of one lane.
+pub fn lane(lane: u64) -> impl Iterator<Item = u64> {
+    lane * 1_000..lane * 1_000 + RUNS
+}
+
+/// The seeds of every ordinary test run.
+pub fn ordinary_seeds() -> impl Iterator<Item = u64> {
+    (0..4).flat_map(lane)
+}
+
 /// One run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -145,6 +159,8 @@ pub struct Plan {
     pub caps: Vec<u64>,
     /// `POOL_*` variables beside the cap.
     pub variables: Vec<(String, String)>,
+    /// A bug that is planted on purpose.
+    pub planted: Option<&'static Planted>,
 }
 
 impl Plan {
@@ -171,6 +187,7 @@ impl Plan {
             outage: random.number().is_multiple_of(16),
             caps,
             variables,
+            planted: None,
         }
     }
 

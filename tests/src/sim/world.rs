@@ -23,6 +23,7 @@ use crate::sim::history::History;
 use crate::sim::judge::Judge;
 use crate::sim::network::{Call, Engine, Network};
 use crate::sim::plan::{Plan, Rates};
+use crate::sim::planted::{self, Postponed};
 use crate::sim::trace::Trace;
 use crate::sim::{background, engines};
 use crate::stage::POOL;
@@ -33,6 +34,9 @@ const START_SECONDS: u64 = 1_795_435_200;
 
 /// Clocks of processes differ from the true time by these seconds.
 const SKEWS: [i64; 3] = [0, 1, -1];
+
+/// The tag with the token of an instance's launch.
+const LAUNCH_TAG: &str = "ec2-pool:launch";
 
 /// The world of one run.
 pub struct World {
@@ -46,6 +50,8 @@ pub struct World {
     pub history: Mutex<History>,
     /// The epoch below which the node of a machine refuses work.
     pub floors: Mutex<BTreeMap<InstanceId, Epoch>>,
+    /// What a planted bug puts off.
+    pub postponed: Postponed,
     /// Told when something is found wrong, which ends the run.
     pub over: Notify,
     database: Database,
@@ -96,6 +102,7 @@ impl World {
             trace: Mutex::default(),
             history: Mutex::default(),
             floors: Mutex::default(),
+            postponed: Mutex::default(),
             over: Notify::new(),
             database: engines::database(),
             ec2: Mutex::new(ec2),
@@ -220,8 +227,16 @@ impl World {
         engines::item(&self.database, key)
     }
 
-    /// Carries out a request that has arrived, and looks at what it did.
+    /// Carries out a request that has arrived, as it is or as a planted bug would have written it.
     pub fn apply(&self, call: &Call) -> (u16, String) {
+        match self.plan.planted {
+            Some(planted) => planted::carry_out(self, &planted.bug, call),
+            None => self.carry_out(call),
+        }
+    }
+
+    /// Carries out a request, and looks at what it did.
+    pub fn carry_out(&self, call: &Call) -> (u16, String) {
         let (status, body) = match call.engine {
             Engine::Table => engines::dynamodb(&self.database, &call.operation, &call.body),
             Engine::Ec2 => {
@@ -267,8 +282,13 @@ impl World {
     }
 
     fn count_instances(&self) -> Result<(), String> {
-        let alive = self.ec2(|ec2, _| ec2.instances().filter(|one| machines_count(one)).count());
-        lock(&self.judge).alive(alive as u64)
+        let launched = self.ec2(|ec2, _| {
+            let alive = ec2.instances().filter(|one| machines_count(one)).count();
+            (alive as u64, ec2.instances().map(|one| one.tags.get(LAUNCH_TAG).cloned()).collect::<Vec<_>>())
+        });
+        let judge = lock(&self.judge);
+        judge.alive(launched.0)?;
+        judge.launched(launched.1)
     }
 
     /// Deploys a cap: new processes with new settings. Old ones go on for a while, as Lambda's do.
