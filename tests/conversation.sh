@@ -15,7 +15,6 @@ set -euo pipefail
 source tests/tools.sh
 
 CONVERSATION_VENV=$EC2_POOL_CACHE/conversation
-PACKAGES=('moto[server,ec2,dynamodb]==5.2.5' 'awscli==1.*')
 OUT=$(mktemp -d)
 SERVERS=()
 
@@ -44,16 +43,8 @@ start() {
   return 1
 }
 
-install_packages() {
-  local wanted="${PACKAGES[*]}"
-  [[ $(cat "$CONVERSATION_VENV/installed" 2>/dev/null) == "$wanted" ]] && return
-  python3 -m venv "$CONVERSATION_VENV"
-  "$CONVERSATION_VENV/bin/pip" install -q --disable-pip-version-check "${PACKAGES[@]}"
-  echo "$wanted" >"$CONVERSATION_VENV/installed"
-}
-
 start_moto() {
-  install_packages
+  install_venv "$CONVERSATION_VENV" 'moto[server,ec2,dynamodb]==5.2.5' 'awscli==1.*'
   start moto "$CONVERSATION_VENV/bin/moto_server" -H 127.0.0.1 -p 0
 }
 

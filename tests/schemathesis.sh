@@ -15,7 +15,6 @@ source tests/tools.sh
 
 ROOT=$PWD
 SCHEMATHESIS=$EC2_POOL_CACHE/schemathesis
-PACKAGES=('schemathesis==4.32.5')
 SEED=20261123
 # Beside the time to build and to boot, and for callers and nodes each.
 SECONDS_EACH=45
@@ -33,14 +32,6 @@ finish() {
   rm -rf "$OUT"
 }
 trap finish EXIT
-
-install_packages() {
-  local wanted="${PACKAGES[*]}"
-  [[ $(cat "$SCHEMATHESIS/installed" 2>/dev/null) == "$wanted" ]] && return
-  python3 -m venv "$SCHEMATHESIS"
-  "$SCHEMATHESIS/bin/pip" install -q --disable-pip-version-check "${PACKAGES[@]}"
-  echo "$wanted" >"$SCHEMATHESIS/installed"
-}
 
 # The limits are the highest that there are, which are those that openapi.yaml has.
 start_local() {
@@ -109,7 +100,7 @@ look_for_secrets() {
   fi
 }
 
-install_packages
+install_venv "$SCHEMATHESIS" 'schemathesis==4.32.5'
 start_local
 await_instances
 failed=0

@@ -22,12 +22,18 @@ apt_install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
 }
 
-# SAM CLI, cfn-lint and cargo-lambda (which brings zig) in one virtual environment.
-install_sam() {
-  if has sam && has cfn-lint && has cargo-lambda; then return 0; fi
-  python3 -m venv "$VENV" || { apt_install python3-venv && python3 -m venv "$VENV"; }
-  "$VENV/bin/pip" install -q --disable-pip-version-check 'aws-sam-cli==1.170.*' 'cfn-lint==1.*' 'cargo-lambda==1.9.2'
+# install_venv DIRECTORY PACKAGE…: a virtual environment with exactly these, made anew when others are wanted.
+install_venv() {
+  local venv=$1 wanted="${*:2}"
+  shift
+  [[ $(cat "$venv/installed" 2>/dev/null) == "$wanted" ]] && return
+  python3 -m venv --clear "$venv" || { apt_install python3-venv && python3 -m venv --clear "$venv"; }
+  "$venv/bin/pip" install -q --disable-pip-version-check "$@"
+  echo "$wanted" >"$venv/installed"
 }
+
+# SAM CLI, cfn-lint and cargo-lambda (which brings zig).
+install_sam() { install_venv "$VENV" 'aws-sam-cli==1.170.*' 'cfn-lint==1.*' 'cargo-lambda==1.9.2'; }
 
 install_shellcheck() { has shellcheck || apt_install shellcheck; }
 install_debootstrap() { has debootstrap || apt_install debootstrap; }
