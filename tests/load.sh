@@ -19,7 +19,7 @@ install_tool jq
 build_all
 
 POOL_MAX=${POOL_MAX:-64} POOL_MIN_AVAILABLE=4 POOL_QUEUE_MAX=64 POOL_CLAIM_SECONDS=10 POOL_REMOVAL_BUDGET_PERCENT=100 \
-  "$BINARIES/pool-local" --binaries "$BINARIES" --time-scale 5 --logs "$OUT/logs" --port "$API_PORT" \
+  "$BINARIES/pool-local" --binaries "$BINARIES" --boot-seconds 1 --logs "$OUT/logs" --port "$API_PORT" \
   --dynamodb-port $((API_PORT + 1)) --ec2-port $((API_PORT + 2)) --lambda-port $((API_PORT + 3)) >"$OUT/local.log" 2>&1 &
 LOCAL=$!
 KILLER=

@@ -233,6 +233,7 @@ impl Bench {
             Route::Release => release::handle(environment, event).await,
             Route::Ready | Route::Heartbeat => register::handle(environment, event).await,
             Route::Pool | Route::Instance => status::handle(environment, event).await,
+            Route::OrderPool | Route::OrderInstance | Route::ForceRelease => operate::handle(environment, event).await,
         })
     }
 }

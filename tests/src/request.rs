@@ -31,11 +31,17 @@ pub enum Route {
     Pool,
     /// `GET /v1/instances/{id}`
     Instance,
+    /// `POST /v1/operator/pool`
+    OrderPool,
+    /// `POST /v1/operator/instances/{id}`
+    OrderInstance,
+    /// `DELETE /v1/operator/leases/{id}`
+    ForceRelease,
 }
 
 impl Route {
     /// All of them.
-    pub const ALL: [Route; 8] = [
+    pub const ALL: [Route; 11] = [
         Route::Acquire,
         Route::Look,
         Route::Renew,
@@ -44,6 +50,9 @@ impl Route {
         Route::Heartbeat,
         Route::Pool,
         Route::Instance,
+        Route::OrderPool,
+        Route::OrderInstance,
+        Route::ForceRelease,
     ];
 
     /// The file with a request of this route.
@@ -58,6 +67,9 @@ impl Route {
             Route::Heartbeat => "register-heartbeat.json",
             Route::Pool => "status-pool.json",
             Route::Instance => "status-instance.json",
+            Route::OrderPool => "operate-pool.json",
+            Route::OrderInstance => "operate-instance.json",
+            Route::ForceRelease => "operate-release.json",
         }
     }
 
@@ -73,6 +85,9 @@ impl Route {
             Route::Heartbeat => "POST /v1/instances/{id}/heartbeat",
             Route::Pool => "GET /v1/pool",
             Route::Instance => "GET /v1/instances/{id}",
+            Route::OrderPool => "POST /v1/operator/pool",
+            Route::OrderInstance => "POST /v1/operator/instances/{id}",
+            Route::ForceRelease => "DELETE /v1/operator/leases/{id}",
         }
     }
 
@@ -86,6 +101,12 @@ impl Route {
     #[must_use]
     pub fn is_of_nodes(self) -> bool {
         matches!(self, Route::Ready | Route::Heartbeat)
+    }
+
+    /// Whether it is for operators.
+    #[must_use]
+    pub fn is_of_operators(self) -> bool {
+        matches!(self, Route::OrderPool | Route::OrderInstance | Route::ForceRelease)
     }
 }
 

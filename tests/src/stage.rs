@@ -105,6 +105,7 @@ impl Stage {
             Route::Release => release::handle(environment, event).await,
             Route::Ready | Route::Heartbeat => register::handle(environment, event).await,
             Route::Pool | Route::Instance => status::handle(environment, event).await,
+            Route::OrderPool | Route::OrderInstance | Route::ForceRelease => operate::handle(environment, event).await,
         };
         let answer = Answer::of(response);
         self.contract.check(&request, &answer);

@@ -134,7 +134,8 @@ async fn every_documented_request_is_accepted() {
             let request = Request::new(route).by(ANN).json(&example["value"]);
             let request = match route {
                 Route::Renew => request.about(&lease),
-                Route::Acquire => request,
+                Route::Acquire | Route::OrderPool => request,
+                Route::OrderInstance => request.about(instance.as_str()),
                 _ => request.by_node(instance.as_str()),
             };
             let answer = stage.call(request).await;
@@ -150,8 +151,14 @@ async fn refusals(stage: &Stage, instance: &InstanceId) {
         let signed = |request: Request| match route {
             Route::Ready => request.by_node(instance.as_str()).json(&json!({"boot_id": 1})),
             Route::Heartbeat => request.by_node(instance.as_str()).json(&nodes::healthy()),
-            Route::Look | Route::Renew | Route::Release => request.by(ANN).about("0.AbCdEfGhIjKl"),
+            Route::Look | Route::Renew | Route::Release | Route::ForceRelease => {
+                request.by(ANN).about("0.AbCdEfGhIjKl")
+            }
             Route::Instance => request.by(ANN).about(instance.as_str()),
+            Route::OrderInstance => {
+                request.by(ANN).about(instance.as_str()).json(&json!({"order": "drain", "reason": "it is slow"}))
+            }
+            Route::OrderPool => request.by(ANN).json(&json!({"paused": false, "reason": "it boots again"})),
             Route::Acquire | Route::Pool => request.by(ANN),
         };
         let request = || signed(Request::new(route));
@@ -165,6 +172,17 @@ async fn refusals(stage: &Stage, instance: &InstanceId) {
             stage.call(request().about("nonsense")).await.is(400);
         }
     }
+}
+
+/// What an operator is answered.
+async fn operate(stage: &Stage, instance: &InstanceId, lease: &str, earlier: &str) {
+    let order = |route| Request::new(route).by(BOB);
+    stage.call(order(Route::OrderPool).json(&json!({"paused": true, "reason": "a broken image"}))).await.is(200);
+    let drain = json!({"order": "drain", "reason": "it is slow"});
+    stage.call(order(Route::OrderInstance).about("i-0fedcba9876543210").json(&drain)).await.is(404);
+    stage.call(order(Route::ForceRelease).about(earlier)).await.is(409);
+    stage.call(order(Route::ForceRelease).about(lease)).await.is(204);
+    stage.call(order(Route::OrderInstance).about(instance.as_str()).json(&drain)).await.is(200);
 }
 
 #[tokio::test]
@@ -200,6 +218,7 @@ async fn every_documented_status_can_be_had() {
     stage.pool().await;
     stage.call(Request::new(Route::Instance).about(instance.as_str())).await.is(200);
     stage.call(Request::new(Route::Instance).about(unknown.as_str())).await.is(404);
+    operate(&stage, &instance, &second.text("lease_id"), &first).await;
 
     let missing: Vec<_> = stage.contract.documented().difference(&stage.contract.seen()).cloned().collect();
     assert!(missing.is_empty(), "documented, but nothing answers it: {missing:?}");

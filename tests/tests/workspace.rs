@@ -6,7 +6,7 @@ use std::process::Command;
 use pool_tests::request::root;
 
 /// Functions that must start fast and do not call EC2.
-const WITHOUT_EC2: [&str; 4] = ["acquire", "release", "register", "status"];
+const WITHOUT_EC2: [&str; 5] = ["acquire", "release", "register", "status", "operate"];
 /// Longer files do more than one job.
 const LINES_MAX: usize = 500;
 
@@ -98,6 +98,19 @@ fn every_failure_has_a_test() {
         let name = format!("fn failure_{row:02}_");
         assert!(texts.iter().any(|text| text.contains(&name)), "no test is named {name}…");
     }
+}
+
+#[test]
+fn every_pain_has_the_test_that_the_catalogue_names() {
+    let catalogue = std::fs::read_to_string(root().join("docs/failures.md")).expect("the catalogue is there");
+    let texts: Vec<String> = rust_files().iter().map(|path| std::fs::read_to_string(path).expect("a text")).collect();
+    let rows: Vec<&str> = catalogue.lines().filter(|line| line.starts_with("| P")).collect();
+    for (number, row) in (1..).zip(&rows) {
+        let test = row.split('`').nth(1).unwrap_or_default();
+        let known = !test.is_empty() && texts.iter().any(|text| text.contains(&format!("fn {test}()")));
+        assert!(row.starts_with(&format!("| P{number} ")) && known, "no such test: {row}");
+    }
+    assert_eq!(rows.len(), 15);
 }
 
 #[test]

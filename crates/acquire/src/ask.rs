@@ -51,7 +51,7 @@ pub(crate) async fn handle(
             held => held?,
         };
     }
-    Ok(lease_response(&lease, true))
+    Ok(lease_response(environment, lease, true).await)
 }
 
 /// What the caller wants, before it has a token and a home.

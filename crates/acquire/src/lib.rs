@@ -24,9 +24,16 @@ pub async fn handle(environment: &Environment, event: ApiGatewayV2httpRequest) -
     problem::answer(answered)
 }
 
-/// A lease as a response; `created` for the answer to `POST /v1/leases`.
-fn lease_response(lease: &Lease, created: bool) -> ApiGatewayV2httpResponse {
+/// A lease as a response; `created` for the answer to `POST /v1/leases`. One that waits is told when it can expect an
+/// instance, or nothing about that when it cannot be looked up.
+async fn lease_response(environment: &Environment, mut lease: Lease, created: bool) -> ApiGatewayV2httpResponse {
     let pending = lease.state == LeaseState::Pending;
+    if pending {
+        match environment.expectations().await {
+            Ok(expectations) => lease.estimate(&expectations),
+            Err(error) => tracing::warn!(%error, cause = "a request waits", "no estimate"),
+        }
+    }
     let status = match (created, pending) {
         (true, true) => 202,
         (true, false) => 201,
@@ -34,7 +41,7 @@ fn lease_response(lease: &Lease, created: bool) -> ApiGatewayV2httpResponse {
     };
     let retry_after = pending.then(|| ("retry-after", "1".to_owned()));
     let location = created.then(|| ("location", format!("/v1/leases/{}", lease.lease_id)));
-    response::json(status, lease, retry_after.into_iter().chain(location))
+    response::json(status, &lease, retry_after.into_iter().chain(location))
 }
 
 /// A number that differs between requests, to spread their retries.

@@ -24,11 +24,11 @@ pub(crate) async fn handle(
     let id: LeaseId = request::id(event)?;
     let lease = look(environment, &owner, &id).await?;
     if lease.state != LeaseState::Pending {
-        return Ok(lease_response(&lease, false));
+        return Ok(lease_response(environment, lease, false).await);
     }
     environment.wake_scale("a request still waits").await;
     let lease = hold(environment, &owner, lease, request::prefer_wait_seconds(event)).await?;
-    Ok(lease_response(&lease, false))
+    Ok(lease_response(environment, lease, false).await)
 }
 
 /// Looks once. A request that still waits while another shard has something free gets it brought.

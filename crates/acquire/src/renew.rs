@@ -37,7 +37,7 @@ pub(crate) async fn handle(
         acquire::renew(&renewal, seen, done, policy, environment.now())
     });
     match step.await? {
-        Step::Lease(lease) => Ok(lease_response(&lease, false)),
+        Step::Lease(lease) => Ok(lease_response(environment, lease, false).await),
         // A lease id that names a shard which was never made names no lease.
         Step::Refuse(Refusal::NoPool) => Err(Problem::refused(Refusal::NotThere, 0)),
         Step::Refuse(refusal) => Err(Problem::refused(refusal, spread(&renewal.id.token))),

@@ -3,13 +3,11 @@
 use serde::Serialize;
 
 use crate::access;
+use crate::eta::{Expectations, Outlook};
 use crate::ids::{InstanceId, LeaseId, Token};
 use crate::policy::Policy;
 use crate::shard::{LeaseRef, Shard, Standing, Terms, Transition};
 use crate::time::Timestamp;
-
-/// How long a boot is assumed to take, in seconds, for a waiter's estimate.
-const BOOT_ESTIMATE_SECONDS: u64 = 60;
 
 /// What a request needs next: another write, or it is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +91,9 @@ pub struct Lease {
     /// When an interrupted instance goes away, RFC 3339; absent when it is already gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
+    /// What its shard shows a waiter, for the estimate.
+    #[serde(skip)]
+    pub outlook: Option<Outlook>,
 }
 
 impl Lease {
@@ -109,7 +110,13 @@ impl Lease {
             position: None,
             eta_seconds: None,
             deadline: None,
+            outlook: None,
         }
+    }
+
+    /// Says when a waiter can expect an instance.
+    pub fn estimate(&mut self, expectations: &Expectations) {
+        self.eta_seconds = self.outlook.as_ref().and_then(|outlook| expectations.eta_seconds(outlook));
     }
 }
 
@@ -133,7 +140,7 @@ fn pending(shard: &Shard, token: &Token, ahead: usize, now: Timestamp) -> Lease 
     let id = LeaseId { shard: shard.number, token: token.clone(), grant: None };
     Lease {
         position: Some(ahead as u64 + 1),
-        eta_seconds: eta_seconds(shard, ahead, now),
+        outlook: Some(Outlook::of(shard, ahead, now)),
         ..Lease::empty(&id, LeaseState::Pending)
     }
 }
@@ -151,17 +158,4 @@ fn active(shard: &Shard, lease: &LeaseRef, terms: &Terms, policy: &Policy, now: 
         expires_in_seconds: Some(terms.until.seconds_since(now)),
         ..Lease::empty(&shard.lease_id(lease), LeaseState::Active)
     }
-}
-
-/// When the waiter with `ahead` others before it can expect an instance: the moments at which boots should be done and
-/// leases end, in order.
-fn eta_seconds(shard: &Shard, ahead: usize, now: Timestamp) -> Option<u64> {
-    let booted = |since: Timestamp| (since + BOOT_ESTIMATE_SECONDS).seconds_since(now);
-    let boots =
-        shard.booting.keys().filter_map(|instance| shard.members.get(instance)).map(|member| booted(member.since));
-    let intents = shard.intents.values().flat_map(|intent| (0..intent.count).map(move |_| booted(intent.since)));
-    let leases = shard.lease_terms.values().map(|terms| terms.until.seconds_since(now));
-    let mut moments: Vec<u64> = boots.chain(intents).chain(leases).collect();
-    moments.sort_unstable();
-    moments.get(ahead).map(|seconds| (*seconds).max(1))
 }

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::ShardNo;
+use crate::breaker::Breaker;
+use crate::ids::{InstanceId, ShardNo};
+use crate::launch_budget::LaunchBudget;
 use crate::policy::Policy;
 use crate::time::Timestamp;
+use crate::utilisation::Utilisation;
 
 /// The control item.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +29,89 @@ pub struct Control {
     pub offerings: BTreeMap<String, CoolDown>,
     /// Launching is stopped until then, and why: missing permissions or a quota, which no retry mends.
     pub halted: Option<Halt>,
+    /// Boot failures in a row, and what they stop.
+    pub breaker: Breaker,
+    /// Calls that may launch, shared by all runs.
+    pub launch_budget: LaunchBudget,
+    /// How busy the leased nodes are, and what is launched for it.
+    pub utilisation: Utilisation,
+    /// What was measured of boots and leases.
+    pub measures: Measures,
+    /// The newest version of the launch template, when last asked.
+    pub template: KnownTemplate,
+    /// Free instances that go as soon as a replacement is ready.
+    pub retiring: BTreeMap<InstanceId, Retiring>,
+    /// What the operator has decided, above the policy.
+    pub operator: Orders,
+}
+
+/// What was measured of boots and leases. Whoever plans ahead or tells a waiter when relies on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Measures {
+    /// How long nine of ten boots take at most, from the launch to `ready`, in seconds; 0 before the first.
+    pub boot_seconds: u64,
+    /// How old the leases in force are on average, in seconds, smoothed; 0 before the first.
+    pub lease_age_seconds: u64,
+    /// When that was last looked at.
+    pub looked_at: Timestamp,
+}
+
+/// The newest version of the launch template, when last asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct KnownTemplate {
+    /// Its number; 0 before the first asking.
+    pub version: u64,
+    /// When EC2 was asked.
+    pub seen_at: Timestamp,
+}
+
+/// A free instance that goes as soon as a replacement is ready.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retiring {
+    /// Since when it is waiting for that.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub why: String,
+}
+
+/// What the operator has decided, above the policy, until taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Orders {
+    /// Nothing is launched or started.
+    pub paused: Option<Order>,
+    /// Nothing is launched or started, and every instance leaves, leased ones after their lease.
+    pub drained: Option<Order>,
+    /// The cap, instead of the policy's.
+    pub max_instances: Option<u64>,
+    /// Instances that are out of service and kept running until they are drained.
+    pub cordoned: BTreeMap<InstanceId, Order>,
+}
+
+/// When the operator decided something, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// When.
+    pub at: Timestamp,
+    /// Why, for people.
+    pub why: String,
+}
+
+impl Control {
+    /// The cap in force: the operator's, or the policy's.
+    #[must_use]
+    pub fn max_instances(&self, policy: &Policy) -> u64 {
+        self.operator.max_instances.unwrap_or(policy.max_instances)
+    }
+
+    /// The layout that the cap in force asks for, or `None` when it is the present one.
+    #[must_use]
+    pub fn next_layout(&self, policy: &Policy, now: Timestamp) -> Option<Layout> {
+        let policy = Policy { max_instances: self.max_instances(policy), ..policy.clone() };
+        self.layout.changed_by(&policy, now)
+    }
 }
 
 /// How the cap is spread over shards.

@@ -36,6 +36,10 @@ pub struct InstanceRecord {
     pub sessions: u64,
     /// When the last heartbeat came.
     pub beat_at: Option<Timestamp>,
+    /// When its node last became ready after a boot.
+    pub ready_at: Option<Timestamp>,
+    /// How long that boot took, from the launch or start.
+    pub boot_seconds: Option<u64>,
     /// What happened to it, oldest first.
     pub history: Vec<HistoryEntry>,
 }

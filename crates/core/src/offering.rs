@@ -7,6 +7,8 @@ use crate::time::Timestamp;
 
 /// The longest an offering cools down, in seconds: one hour.
 const COOLDOWN_MAX_SECONDS: u64 = 3_600;
+/// While an offering in doubt is tried, nobody else tries it for so long, in seconds.
+const PROBE_SECONDS: u64 = 60;
 
 /// What EC2 answered to a launch, in the words of this pool. The codes behind it are the fleet crate's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,23 +56,63 @@ pub fn name(instance_type: &str, subnet: &str, market: Market) -> String {
     format!("{instance_type}/{subnet}/{market}")
 }
 
-/// The offerings of a market that may be tried now: the types and subnets left when cooling ones are taken out. A type
-/// stays while one of its subnets does, since a fleet tries every pair.
+/// A choice of offerings for one launch: every type in every subnet, but for some pairs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// Types, in order of preference.
+    pub instance_types: Vec<String>,
+    /// Subnets.
+    pub subnets: Vec<String>,
+    /// Pairs of them that are left out.
+    pub except: Vec<(String, String)>,
+}
+
+/// The offerings of a market.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offerings {
+    /// Those that are not known to fail; `None` when there are none.
+    pub open: Option<Choice>,
+    /// Those that failed and whose cool-down is over: a single instance is tried first.
+    pub in_doubt: Option<Choice>,
+}
+
+/// How an offering stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Open,
+    InDoubt,
+    Cooling,
+}
+
+/// The offerings of a market that may be tried now.
 #[must_use]
-pub fn open_offerings(
-    policy: &Policy,
-    subnets: &[String],
-    control: &Control,
-    market: Market,
-    now: Timestamp,
-) -> (Vec<String>, Vec<String>) {
-    let cools = |instance_type: &str, subnet: &str| {
-        control.offerings.get(&name(instance_type, subnet, market)).is_some_and(|cooling| cooling.until > now)
+pub fn offerings(policy: &Policy, subnets: &[String], control: &Control, market: Market, now: Timestamp) -> Offerings {
+    let standing = |instance_type: &str, subnet: &str| match control.offerings.get(&name(instance_type, subnet, market))
+    {
+        None => Standing::Open,
+        Some(cooling) if cooling.until > now => Standing::Cooling,
+        Some(_) => Standing::InDoubt,
     };
-    let types: Vec<String> =
-        policy.instance_types.iter().filter(|t| subnets.iter().any(|s| !cools(t, s))).cloned().collect();
-    let subnets = subnets.iter().filter(|s| types.iter().any(|t| !cools(t, s))).cloned().collect();
-    (types, subnets)
+    let choice = |wanted: Standing| {
+        let is = |instance_type: &String, subnet: &String| standing(instance_type, subnet) == wanted;
+        let types = policy.instance_types.iter().filter(|t| subnets.iter().any(|s| is(t, s)));
+        let instance_types: Vec<String> = types.cloned().collect();
+        let subnets = subnets.iter().filter(|s| instance_types.iter().any(|t| is(t, s)));
+        let subnets: Vec<String> = subnets.cloned().collect();
+        let pairs = instance_types.iter().flat_map(|t| subnets.iter().map(move |s| (t, s)));
+        let except = pairs.filter(|(t, s)| !is(t, s)).map(|(t, s)| (t.clone(), s.clone())).collect();
+        (!instance_types.is_empty()).then_some(Choice { instance_types, subnets, except })
+    };
+    Offerings { open: choice(Standing::Open), in_doubt: choice(Standing::InDoubt) }
+}
+
+/// Remembers that offerings in doubt are being tried, so that nobody else tries them before the outcome is known.
+pub fn probing(control: &mut Control, launch: &Launch, now: Timestamp) {
+    for (instance_type, subnet) in launch.pairs() {
+        if let Some(entry) = control.offerings.get_mut(&name(instance_type, subnet, launch.market)) {
+            entry.until = now + PROBE_SECONDS;
+        }
+    }
 }
 
 /// Remembers the outcome of a launch: failed offerings cool down twice as long each time, working ones are forgiven,
@@ -83,6 +125,9 @@ pub fn remember(
     policy: &Policy,
     now: Timestamp,
 ) {
+    if !launched.is_empty() {
+        control.launch_budget = control.launch_budget.after_success();
+    }
     for (instance_type, subnet) in launched {
         control.offerings.remove(&name(instance_type, subnet, launch.market));
     }
@@ -92,6 +137,9 @@ pub fn remember(
             Meaning::NoCapacity | Meaning::Quota => cool(control, launch, failure, policy, now),
             // A type that does not fit the image must not stop the launches of those that do.
             Meaning::NotAllowed | Meaning::Invalid if others_work => cool(control, launch, failure, policy, now),
+            Meaning::Throttled => {
+                control.launch_budget = control.launch_budget.after_refusal(spread_of(launch, now), now);
+            }
             Meaning::NotAllowed | Meaning::Invalid => {
                 let why = format!("{}: {}", failure.code, failure.message);
                 control.halted = Some(crate::control::Halt { until: now + policy.offering_cooldown_seconds, why });
@@ -102,9 +150,15 @@ pub fn remember(
     control.offerings.retain(|_, cooling| cooling.until + COOLDOWN_MAX_SECONDS > now);
 }
 
+/// A number that differs from pool to pool, so that pools of one account do not come back to EC2 together.
+fn spread_of(launch: &Launch, now: Timestamp) -> u64 {
+    let template =
+        launch.template_id.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+    template.wrapping_add(now.0)
+}
+
 fn cool(control: &mut Control, launch: &Launch, failure: &LaunchFailure, policy: &Policy, now: Timestamp) {
-    let pairs = |t: &String| launch.subnets.iter().map(|s| (t.clone(), s.clone())).collect::<Vec<_>>();
-    let all = || launch.instance_types.iter().flat_map(pairs).collect();
+    let all = || launch.pairs().map(|(t, s)| (t.clone(), s.clone())).collect();
     let named = failure.offering.clone().map_or_else(all, |offering| vec![offering]);
     for (instance_type, subnet) in named {
         let entry = control.offerings.entry(name(&instance_type, &subnet, launch.market)).or_insert(CoolDown {
@@ -130,6 +184,7 @@ mod tests {
             market: Market::Spot,
             instance_types: vec!["t3.medium".into(), "t3a.medium".into()],
             subnets: vec!["subnet-a".into(), "subnet-b".into()],
+            except: Vec::new(),
         }
     }
 
@@ -152,10 +207,9 @@ mod tests {
         assert_eq!(control.offerings["t3.medium/subnet-a/spot"].until, Timestamp(1180));
         remember(&mut control, &launch(), &[], &failed, &policy, Timestamp(2000));
         assert_eq!(control.offerings["t3.medium/subnet-a/spot"].until, Timestamp(2360));
-        let (types, _) = open_offerings(&policy, &subnets[..1], &control, Market::Spot, Timestamp(2100));
-        assert_eq!(types, ["t3a.medium"]);
-        let (types, _) = open_offerings(&policy, &subnets[..1], &control, Market::OnDemand, Timestamp(2100));
-        assert_eq!(types.len(), 2, "another market is another offering");
+        let open = |market| offerings(&policy, &subnets[..1], &control, market, Timestamp(2100)).open.expect("some");
+        assert_eq!(open(Market::Spot).instance_types, ["t3a.medium"]);
+        assert_eq!(open(Market::OnDemand).instance_types.len(), 2, "another market is another offering");
         remember(&mut control, &launch(), &[("t3.medium".into(), "subnet-a".into())], &[], &policy, Timestamp(2400));
         assert!(control.offerings.is_empty());
     }
@@ -178,7 +232,7 @@ mod tests {
         let mut control = Control::default();
         remember(&mut control, &launch(), &[], &[no_capacity(None)], &policy, Timestamp(1000));
         assert_eq!(control.offerings.len(), 4);
-        let open = open_offerings(&policy, &launch().subnets, &control, Market::Spot, Timestamp(1001));
-        assert_eq!(open, (vec![], vec![]));
+        let none = Offerings { open: None, in_doubt: None };
+        assert_eq!(offerings(&policy, &launch().subnets, &control, Market::Spot, Timestamp(1001)), none);
     }
 }

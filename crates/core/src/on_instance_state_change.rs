@@ -3,7 +3,7 @@
 
 use crate::ids::InstanceId;
 use crate::leaving;
-use crate::reap_idle::Ec2Instance;
+use crate::reap_idle::{Ec2Instance, Ec2State};
 use crate::shard::{Place, Shard, StopPhase, Transition};
 use crate::time::Timestamp;
 
@@ -55,7 +55,9 @@ pub fn next(shard: &Shard, instance: &InstanceId, fact: &Fact, now: Timestamp) -
 #[must_use]
 pub fn locate(shard: &Shard, found: &Ec2Instance) -> Option<Transition> {
     let member = shard.members.get(&found.instance)?;
-    let news = !found.address.is_empty() && (member.address != found.address || member.kind != found.kind);
+    // One that is still stopped may have an address, and must stay without it here until its start has taken effect.
+    let runs = matches!(found.state, Ec2State::Pending | Ec2State::Running);
+    let news = runs && !found.address.is_empty() && (member.address != found.address || member.kind != found.kind);
     let (instance, address, kind) = (found.instance.clone(), found.address.clone(), found.kind.clone());
     news.then_some(Transition::Locate { instance, address, kind })
 }

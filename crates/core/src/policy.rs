@@ -194,11 +194,18 @@ impl Policy {
     }
 
     /// The terms of a wait that begins at `now`. The lease it may become can live its whole life even when it was
-    /// handed over at the last moment.
+    /// handed over at the last moment; its hard end, which the confirmation sets anew, tells when the wait began.
     #[must_use]
     pub fn wait_terms(&self, owner: &Owner, ttl_seconds: u64, wait_seconds: u64, now: Timestamp) -> Terms {
         let until = now + wait_seconds;
-        Terms { owner: owner.clone(), until, hard_end: until + self.lease_ttl_max_seconds, ttl_seconds }
+        let hard_end = now + self.wait_max_seconds.max(wait_seconds) + self.lease_ttl_max_seconds;
+        Terms { owner: owner.clone(), until, hard_end, ttl_seconds }
+    }
+
+    /// When a wait of these terms began.
+    #[must_use]
+    pub fn waiting_since(&self, terms: &Terms) -> Timestamp {
+        terms.hard_end - (self.wait_max_seconds + self.lease_ttl_max_seconds)
     }
 
     /// The market of the next instance, given how many there are of each.

@@ -1,9 +1,10 @@
 //! Times at which the pool is larger: cron windows in a time zone.
 //!
-//! A window opens whenever its cron expression matches and stays open for its duration. Of overlapping windows the
-//! largest `min_available` and the largest `max` count.
+//! A window opens whenever its cron expression matches and stays open for its duration. An opening that the clock skips, when
+//! it goes forward in spring, is at the end of the gap. Of overlapping windows the largest `min_available` and the
+//! largest `max` count.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use serde::Deserialize;
@@ -63,6 +64,10 @@ pub fn parse(json: &str) -> Result<Vec<Window>, Vec<String>> {
 impl Written {
     fn read(self) -> Result<Window, String> {
         let cron = self.cron.parse::<Cron>().map_err(|error| format!("cron {:?}: {error}", self.cron))?;
+        // Looking for what never comes takes long, and is asked for in every plan.
+        if cron.find_next_occurrence(&DateTime::UNIX_EPOCH, false).is_err() {
+            return Err(format!("cron {:?}: there is no such day", self.cron));
+        }
         let timezone = self
             .timezone
             .parse()
@@ -76,19 +81,59 @@ impl Written {
 }
 
 impl Window {
-    /// Whether the window is open at `now`: the first opening after (now - duration) is not in the future.
-    fn is_open(&self, now: DateTime<Utc>) -> bool {
-        let from = (now - self.duration).with_timezone(&self.timezone);
-        self.cron.find_next_occurrence(&from, false).is_ok_and(|opening| opening.with_timezone(&Utc) <= now)
+    /// Whether the window is open at some moment of this time, both ends counted.
+    fn is_open_within(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        self.opens_within(from - self.duration, to) || self.skips_an_opening_within(from - self.duration, to)
     }
+
+    /// Whether it opens after `after` and not later than `until`, by a clock that skips nothing.
+    fn opens_within(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+        let after = after.with_timezone(&self.timezone);
+        self.cron.find_next_occurrence(&after, false).is_ok_and(|opening| opening.with_timezone(&Utc) <= until)
+    }
+
+    /// Whether the clock goes forward in that time, past an opening. The cron library carries only an expression with one
+    /// hour and one minute past such a gap.
+    fn skips_an_opening_within(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+        let ahead = |at: DateTime<Utc>| self.timezone.offset_from_utc_datetime(&at.naive_utc()).fix();
+        let seconds_ahead = |at: DateTime<Utc>| ahead(at).local_minus_utc();
+        let (before, since) = (seconds_ahead(after), seconds_ahead(until));
+        if since <= before {
+            return false;
+        }
+        // The moment of the change is between these two; it is found by halving.
+        let (mut earlier, mut later) = (after, until);
+        while later - earlier > TimeDelta::seconds(1) {
+            let middle = earlier + (later - earlier) / 2;
+            if seconds_ahead(middle) > before { later = middle } else { earlier = middle }
+        }
+        // What the clock on the wall shows, written as if it were UTC, which has no gaps.
+        let [gap, end] = [before, since].map(|ahead| later + TimeDelta::seconds(ahead.into()));
+        self.cron.find_next_occurrence(&gap, true).is_ok_and(|opening| opening < end)
+    }
+}
+
+/// What the windows ask for that are open at `now` or will be within `ahead_seconds`, so that what is launched now serves
+/// when a window opens. No cap of a window that is still to come lowers what is allowed now.
+#[must_use]
+pub fn wanted_ahead(windows: &[Window], now: Timestamp, ahead_seconds: u64) -> Wanted {
+    let (soon, now) = (wanted_within(windows, now, now + ahead_seconds), wanted(windows, now));
+    Wanted { min_available: soon.min_available, max: now.max.and(soon.max) }
 }
 
 /// What the windows open at `now` ask for.
 #[must_use]
 pub fn wanted(windows: &[Window], now: Timestamp) -> Wanted {
-    let Some(now) = now.date_time() else { return Wanted::default() };
-    let open = || windows.iter().filter(|window| window.is_open(now));
-    Wanted { min_available: open().filter_map(|w| w.min_available).max(), max: open().filter_map(|w| w.max).max() }
+    wanted_within(windows, now, now)
+}
+
+fn wanted_within(windows: &[Window], from: Timestamp, to: Timestamp) -> Wanted {
+    let (Some(from), Some(to)) = (from.date_time(), to.date_time()) else { return Wanted::default() };
+    let open: Vec<&Window> = windows.iter().filter(|window| window.is_open_within(from, to)).collect();
+    Wanted {
+        min_available: open.iter().filter_map(|window| window.min_available).max(),
+        max: open.iter().filter_map(|window| window.max).max(),
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
-use crate::control::Control;
+use crate::control::{Control, Order};
 use crate::ids::{InstanceId, ShardNo};
 use crate::node::InstanceRecord;
+use crate::scale;
 use crate::shard::{Kind, Place, Shard};
+use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
 /// The answer to `GET /v1/pool`.
@@ -21,6 +23,77 @@ pub struct Pool {
     pub instances: Vec<InstanceLine>,
     /// Offerings that failed lately.
     pub offerings: Vec<OfferingLine>,
+    /// What the growth plan sees.
+    pub growth: Growth,
+    /// What was measured of boots and leases.
+    pub measures: MeasuresLine,
+    /// What the operator has decided.
+    pub operator: OperatorLine,
+}
+
+/// What the growth plan sees now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Growth {
+    /// Instances wanted.
+    pub target: u64,
+    /// Instances that count for that.
+    pub present: u64,
+    /// How the plan comes to both, in words.
+    pub why: String,
+    /// Why nothing is launched, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launching_stopped: Option<String>,
+    /// How long the oldest waiter waits.
+    pub oldest_wait_seconds: u64,
+    /// Boots that failed in a row.
+    pub boot_failures: u64,
+    /// Launch calls that the budget allows now.
+    pub launch_calls_left: u64,
+    /// When instances were last added, RFC 3339; absent before the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_step_at: Option<String>,
+}
+
+/// What was measured; absent before the first measurement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MeasuresLine {
+    /// Nine of ten boots take at most so long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_seconds: Option<u64>,
+    /// Mean age of the leases in force.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_age_seconds: Option<u64>,
+    /// Instances kept free since leased nodes are busy.
+    pub kept_for_busy_nodes: u64,
+}
+
+/// What the operator has decided, until taken back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct OperatorLine {
+    /// Nothing is launched, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<OrderLine>,
+    /// The pool is emptied, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drained: Option<OrderLine>,
+    /// The cap instead of the deployed one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_instances: Option<u64>,
+}
+
+/// When the operator decided something, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OrderLine {
+    /// RFC 3339.
+    pub at: String,
+    /// In the operator's words.
+    pub why: String,
+}
+
+impl OrderLine {
+    fn of(order: &Order) -> Self {
+        Self { at: order.at.to_string(), why: order.why.clone() }
+    }
 }
 
 /// Counts of instances and waiters.
@@ -68,6 +141,12 @@ pub struct InstanceLine {
     /// Why it leaves, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaving: Option<String>,
+    /// Why it goes as soon as another is ready in its place, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retiring: Option<String>,
+    /// Why the operator keeps it running out of service, if so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cordoned: Option<String>,
     /// Since when it is in this state, RFC 3339.
     pub since: String,
     /// Leases served.
@@ -103,7 +182,8 @@ pub struct InstanceStory {
 
 /// The whole pool.
 #[must_use]
-pub fn pool(name: &str, shards: &[Shard], control: &Control) -> Pool {
+pub fn pool(name: &str, seen: Snapshot<'_>) -> Pool {
+    let Snapshot { shards, control, .. } = seen;
     let lines: Vec<ShardLine> = shards.iter().map(shard_line).collect();
     let mut totals = Totals::default();
     for Totals { capacity, free, leased, booting, leaving, stopped, waiting } in lines.iter().map(|line| line.totals) {
@@ -115,19 +195,63 @@ pub fn pool(name: &str, shards: &[Shard], control: &Control) -> Pool {
         totals.stopped += stopped;
         totals.waiting += waiting;
     }
-    let instances = shards.iter().flat_map(|s| s.members.keys().filter_map(|id| instance_line(s, id))).collect();
+    let instances = seen.members().filter_map(|(shard, id, _)| instance_line(shard, control, id)).collect();
     let offerings = control.offerings.iter().map(|(offering, cooling)| OfferingLine {
         offering: offering.clone(),
         cooling_until: cooling.until.to_string(),
         failures: cooling.failures,
         cause: cooling.cause.clone(),
     });
-    Pool { pool: name.to_owned(), totals, shards: lines, instances, offerings: offerings.collect() }
+    Pool {
+        pool: name.to_owned(),
+        totals,
+        shards: lines,
+        instances,
+        offerings: offerings.collect(),
+        growth: growth(seen),
+        measures: measures(control),
+        operator: operator(control),
+    }
+}
+
+fn growth(seen: Snapshot<'_>) -> Growth {
+    let need = scale::need(seen);
+    let control = seen.control;
+    Growth {
+        target: need.target,
+        present: need.present,
+        why: need.why,
+        launching_stopped: scale::stopped_because(seen),
+        oldest_wait_seconds: seen.oldest_wait_seconds(),
+        boot_failures: control.breaker.failed.len() as u64,
+        launch_calls_left: control.launch_budget.calls(seen.now),
+        last_step_at: (control.scaled_out_at > Timestamp(0)).then(|| control.scaled_out_at.to_string()),
+    }
+}
+
+fn measures(control: &Control) -> MeasuresLine {
+    let measured = |value: u64| (value > 0).then_some(value);
+    MeasuresLine {
+        boot_seconds: measured(control.measures.boot_seconds),
+        lease_age_seconds: measured(control.measures.lease_age_seconds),
+        kept_for_busy_nodes: control.utilisation.extra,
+    }
+}
+
+/// What the operator has decided.
+#[must_use]
+pub fn operator(control: &Control) -> OperatorLine {
+    let orders = &control.operator;
+    OperatorLine {
+        paused: orders.paused.as_ref().map(OrderLine::of),
+        drained: orders.drained.as_ref().map(OrderLine::of),
+        max_instances: orders.max_instances,
+    }
 }
 
 /// One instance, now; `None` when it is not a member of the shard.
 #[must_use]
-pub fn instance_line(shard: &Shard, instance: &InstanceId) -> Option<InstanceLine> {
+pub fn instance_line(shard: &Shard, control: &Control, instance: &InstanceId) -> Option<InstanceLine> {
     use crate::shard::StopPhase;
     let member = shard.members.get(instance)?;
     let state = match shard.place_of(instance)? {
@@ -145,6 +269,8 @@ pub fn instance_line(shard: &Shard, instance: &InstanceId) -> Option<InstanceLin
         shard: shard.number,
         state,
         leaving: shard.leaving.get(instance).map(|leaving| leaving.why.clone()),
+        retiring: control.retiring.get(instance).map(|retiring| retiring.why.clone()),
+        cordoned: control.operator.cordoned.get(instance).map(|order| order.why.clone()),
         since: member.since.to_string(),
         leases_served: member.served,
         kind: member.kind.clone(),
@@ -153,8 +279,13 @@ pub fn instance_line(shard: &Shard, instance: &InstanceId) -> Option<InstanceLin
 
 /// An instance with its record, or what is left of one that is gone.
 #[must_use]
-pub fn story(shards: &[Shard], record: Option<InstanceRecord>, instance: &InstanceId) -> Option<InstanceStory> {
-    let now = shards.iter().find_map(|shard| instance_line(shard, instance));
+pub fn story(
+    shards: &[Shard],
+    control: &Control,
+    record: Option<InstanceRecord>,
+    instance: &InstanceId,
+) -> Option<InstanceStory> {
+    let now = shards.iter().find_map(|shard| instance_line(shard, control, instance));
     let empty = || InstanceRecord {
         instance: instance.clone(),
         shard: now.as_ref().map(|line| line.shard),
@@ -163,6 +294,8 @@ pub fn story(shards: &[Shard], record: Option<InstanceRecord>, instance: &Instan
         memory_percent: 0.0,
         sessions: 0,
         beat_at: None::<Timestamp>,
+        ready_at: None,
+        boot_seconds: None,
         history: Vec::new(),
     };
     if now.is_none() && record.is_none() {

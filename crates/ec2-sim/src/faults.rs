@@ -60,13 +60,17 @@ pub struct Guest {
     pub boots: bool,
     /// False: it registers and then falls silent.
     pub heartbeats: bool,
+    /// False: its heartbeats say that it is not healthy.
+    pub healthy: bool,
+    /// CPU that its heartbeats tell of while it is leased, in percent; the machine room's own figure if absent.
+    pub busy_percent: Option<u32>,
     /// From `running` to healthy, in milliseconds; the machine room's own figure if absent.
     pub boot_ms: Option<u64>,
 }
 
 impl Default for Guest {
     fn default() -> Self {
-        Self { boots: true, heartbeats: true, boot_ms: None }
+        Self { boots: true, heartbeats: true, healthy: true, busy_percent: None, boot_ms: None }
     }
 }
 

@@ -50,5 +50,6 @@ async fn main() -> std::io::Result<()> {
             println!("{event}");
         }
     });
-    wire::serve(listener, Arc::new(Mutex::new(Ec2::new(config))), sender, std::future::pending()).await
+    wire::serve(listener, Arc::new(Mutex::new(Ec2::new(config))), wire::wall_clock(), sender, std::future::pending())
+        .await
 }

@@ -37,9 +37,13 @@ const BODY_BYTES_MAX: usize = 1_048_576;
 /// process.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
+/// Tells the time in Unix milliseconds. It may pass faster than on the wall, but never backwards.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 #[derive(Clone)]
 struct Server {
     ec2: Arc<Mutex<Ec2>>,
+    clock: Clock,
     /// Wakes the ticker: a request may have made something due sooner.
     touched: Arc<Notify>,
 }
@@ -51,7 +55,7 @@ impl Server {
     }
 
     fn call(&self, form: &str) -> Response {
-        let Answer { status, body } = self.lock().call(now_ms(), form);
+        let Answer { status, body } = self.lock().call((self.clock)(), form);
         self.touched.notify_one();
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, [(header::CONTENT_TYPE, "text/xml;charset=UTF-8")], body).into_response()
@@ -62,14 +66,14 @@ impl Server {
         loop {
             let (fallen_due, next_due_ms) = {
                 let mut ec2 = self.lock();
-                (ec2.advance(now_ms()), ec2.next_due_ms())
+                (ec2.advance((self.clock)()), ec2.next_due_ms())
             };
             for event in fallen_due {
                 // Nobody listens any more: EC2 goes on all the same.
                 let _ = events.send(event);
             }
             let until_due =
-                next_due_ms.map_or(LOOK_AGAIN, |due_ms| Duration::from_millis(due_ms.saturating_sub(now_ms())));
+                next_due_ms.map_or(LOOK_AGAIN, |due_ms| Duration::from_millis(due_ms.saturating_sub((self.clock)())));
             tokio::select! {
                 () = tokio::time::sleep(until_due.min(LOOK_AGAIN)) => {}
                 () = self.touched.notified() => {}
@@ -78,17 +82,18 @@ impl Server {
     }
 }
 
-/// Serves until `shutdown` resolves. Events go to `events` as they fall due.
+/// Serves until `shutdown` resolves, by the time of `clock`. Events go to `events` as they fall due.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     listener: tokio::net::TcpListener,
     ec2: Arc<Mutex<Ec2>>,
+    clock: Clock,
     events: UnboundedSender<Value>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let server = Server { ec2, touched: Arc::new(Notify::new()) };
+    let server = Server { ec2, clock, touched: Arc::new(Notify::new()) };
     let router = Router::new()
         .route("/", post(call_by_form).get(call_by_query))
         .route("/_admin/instances", get(instances))
@@ -133,7 +138,7 @@ async fn set_guest(State(server): State<Server>, Path(id): Path<String>, Json(gu
 }
 
 async fn happen(State(server): State<Server>, Path((id, happening)): Path<(String, String)>) -> Response {
-    let now_ms = now_ms();
+    let now_ms = (server.clock)();
     let happened = {
         let mut ec2 = server.lock();
         match happening.as_str() {
@@ -162,11 +167,15 @@ fn refusal(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "error": message }))).into_response()
 }
 
+/// The clock on the wall.
+#[must_use]
 #[expect(
     clippy::disallowed_methods,
     reason = "the edge of the simulator: everything behind it gets the time as a value"
 )]
-fn now_ms() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+pub fn wall_clock() -> Clock {
+    Arc::new(|| {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX)
+    })
 }

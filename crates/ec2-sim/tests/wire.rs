@@ -38,7 +38,13 @@ async fn serve() -> Served {
         // A test that drops its sender wants the end too.
         let _ = stopped.await;
     };
-    let server = tokio::spawn(wire::serve(listener, Arc::new(Mutex::new(Ec2::new(config))), sender, shutdown));
+    let server = tokio::spawn(wire::serve(
+        listener,
+        Arc::new(Mutex::new(Ec2::new(config))),
+        wire::wall_clock(),
+        sender,
+        shutdown,
+    ));
     Served { address, events, stop, server }
 }
 

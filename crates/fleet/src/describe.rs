@@ -74,7 +74,7 @@ impl Fleet {
         Ok(seen)
     }
 
-    async fn seen(&self, filter: Filter) -> Result<Seen, FleetError> {
+    pub(crate) async fn seen(&self, filter: Filter) -> Result<Seen, FleetError> {
         let mut pages = self.client.describe_instances().filters(filter).into_paginator().page_size(PAGE_MAX).send();
         let mut seen = Seen::new();
         while let Some(page) = pages.next().await.transpose()? {

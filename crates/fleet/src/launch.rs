@@ -8,13 +8,14 @@
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
 use aws_sdk_ec2::types::{
-    CreateFleetError, CreateFleetInstance, DefaultTargetCapacityType, FleetLaunchTemplateConfigRequest,
+    CreateFleetError, CreateFleetInstance, DefaultTargetCapacityType, Filter, FleetLaunchTemplateConfigRequest,
     FleetLaunchTemplateOverrides, FleetLaunchTemplateOverridesRequest, FleetLaunchTemplateSpecificationRequest,
     FleetOnDemandAllocationStrategy, FleetType, InstanceLifecycle, InstanceType, OnDemandOptionsRequest, ResourceType,
     SpotAllocationStrategy, SpotOptionsRequest, TagSpecification, TargetCapacitySpecificationRequest,
 };
 use pool_core::ids::{InstanceId, LaunchToken, ShardNo};
 use pool_core::offering::{LaunchFailure, Meaning};
+use pool_core::reap_idle::{Ec2Instance, Ec2State};
 use pool_core::shard::{Intent, Kind, Launch, Market};
 use tracing::warn;
 
@@ -40,22 +41,28 @@ pub struct LaunchedInstance {
     pub instance: InstanceId,
     /// What it is; the zone is empty while EC2 does not tell.
     pub kind: Kind,
-    /// The subnet, which with the type and the market names the offering that worked.
+    /// The subnet, which with the type and the market names the offering that worked; empty when it is not known.
     pub subnet: String,
     /// The address callers are given; empty while EC2 does not tell.
     pub address: String,
 }
 
 impl Launched {
-    /// Whether instances may have been launched that this does not tell of: the call failed on its way. The intent must
+    /// Whether instances may have been launched that this does not tell of: the call as a whole failed. The intent must
     /// stay and be repeated under the same token.
     ///
-    /// A throttled call counts too: it may be the SDK's own repetition of one whose answer was lost.
+    /// A refusal counts too: it may be that of the SDK's own repetition of a call whose answer was lost, and EC2 looks at
+    /// permissions and rates before it looks at the token. Only a spent token is the end of a launch.
     #[must_use]
     pub fn is_unclear(&self) -> bool {
-        let may_have_launched =
-            |failure: &LaunchFailure| matches!(failure.meaning, Meaning::Unclear | Meaning::Throttled);
-        !self.answered && self.failures.iter().any(may_have_launched)
+        !self.answered && self.failures.iter().all(|failure| failure.meaning != Meaning::TokenSpent)
+    }
+
+    /// Whether EC2 refused the call as it stands, so that repeating it once more will tell no more.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        let refused = |failure: &LaunchFailure| !matches!(failure.meaning, Meaning::Unclear | Meaning::Throttled);
+        !self.answered && self.failures.iter().all(refused)
     }
 }
 
@@ -77,6 +84,22 @@ impl Fleet {
                 Launched { instances: Vec::new(), failures: vec![failure], answered: false }
             }
         }
+    }
+
+    /// The instances of a launch that EC2 has, by their tag; for a launch that EC2 does not repeat. It must be older than
+    /// EC2's listings may be.
+    ///
+    /// # Errors
+    /// EC2's.
+    pub async fn launched_under(&self, token: &LaunchToken) -> Result<Vec<LaunchedInstance>, FleetError> {
+        let filter = Filter::builder().name(format!("tag:{}", tags::LAUNCH)).values(token.as_str()).build();
+        let alive = |found: &Ec2Instance| !matches!(found.state, Ec2State::ShuttingDown | Ec2State::Terminated);
+        let found = self.seen(filter).await?.into_values().filter(alive);
+        let launched = found.map(|found| {
+            let Ec2Instance { instance, kind, address, .. } = found;
+            LaunchedInstance { instance, kind, subnet: String::new(), address }
+        });
+        Ok(launched.collect())
     }
 
     fn request(&self, shard: ShardNo, token: &LaunchToken, intent: &Intent) -> CreateFleetFluentBuilder {
@@ -139,13 +162,12 @@ impl Fleet {
     }
 }
 
-/// Every type in every subnet of the launch, of one version of one template.
+/// Every pair of type and subnet of the launch, of one version of one template.
 fn configuration(launch: &Launch) -> FleetLaunchTemplateConfigRequest {
     let template = FleetLaunchTemplateSpecificationRequest::builder()
         .launch_template_id(&launch.template_id)
         .version(launch.template_version.to_string());
-    let pairs = launch.instance_types.iter().flat_map(|t| launch.subnets.iter().map(move |subnet| (t, subnet)));
-    let choices = pairs.map(|(instance_type, subnet)| {
+    let choices = launch.pairs().map(|(instance_type, subnet)| {
         let instance_type = InstanceType::from(instance_type.as_str());
         FleetLaunchTemplateOverridesRequest::builder().instance_type(instance_type).subnet_id(subnet).build()
     });

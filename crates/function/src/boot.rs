@@ -20,7 +20,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::environment::Environment;
+use crate::environment::{Clock, Environment};
 use crate::settings::{Ec2Settings, Settings};
 
 /// A started function.
@@ -44,7 +44,7 @@ pub async fn boot() -> Result<Boot, Error> {
     let sdk = aws_config::from_env().http_client(http).timeout_config(timeouts()).load().await;
     let table = sdk.to_builder().timeout_config(table_timeouts()).build();
     let store = Store::new(pool_store::Client::new(&table), &settings.table);
-    let environment = Environment::new(settings, store, Arc::new(clock), Arc::new(random));
+    let environment = Environment::new(settings, store, clock(&variables), Arc::new(random));
     if let Err(error) = environment.reload_layout().await {
         // The first request tries again and tells its caller.
         tracing::warn!(%error, "could not read the layout during the start");
@@ -93,8 +93,8 @@ where
 }
 
 /// The targets of this project's own lines.
-const OWN_TARGETS: [&str; 8] =
-    ["acquire", "on_instance_state_change", "pool_", "reap_idle", "register", "release", "scale", "status"];
+const OWN_TARGETS: [&str; 9] =
+    ["acquire", "on_instance_state_change", "operate", "pool_", "reap_idle", "register", "release", "scale", "status"];
 
 /// Which lines are logged, by `RUST_LOG`: a level, `info` when not given. More than `info` is for our own lines only,
 /// since the SDK and the Lambda runtime would log requests and answers as they are, with node keys and tokens.
@@ -128,9 +128,27 @@ fn variables() -> Vec<(String, String)> {
     std::env::vars().collect()
 }
 
+/// The clock of the function: the wall's, unless `POOL_LOCAL_CLOCK` makes it faster. `cargo local` sets that for
+/// `--time-scale`, as the Unix milliseconds at which its time began and a factor: `1795464962000x60`.
+fn clock(variables: &[(String, String)]) -> Clock {
+    let told = variables.iter().find(|(name, _)| name == "POOL_LOCAL_CLOCK");
+    let faster = told.and_then(|(_, value)| {
+        let (started_ms, factor) = value.split_once('x')?;
+        Some((started_ms.parse::<u64>().ok()?, factor.parse::<u64>().ok()?))
+    });
+    match faster {
+        None => Arc::new(|| Timestamp(wall_ms() / 1_000)),
+        Some((started_ms, factor)) => {
+            let passed_ms = move || wall_ms().saturating_sub(started_ms).saturating_mul(factor);
+            Arc::new(move || Timestamp(started_ms.saturating_add(passed_ms()) / 1_000))
+        }
+    }
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the clock that is passed on as a value")]
-fn clock() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs()))
+fn wall_ms() -> u64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn random() -> [u8; Token::BYTES] {
@@ -143,6 +161,17 @@ fn random() -> [u8; Token::BYTES] {
 mod tests {
     use super::*;
     use tracing::Level;
+
+    #[test]
+    fn the_local_clock_begins_where_it_is_told_and_passes_faster() {
+        let tells = |text: &str| clock(&[("POOL_LOCAL_CLOCK".to_owned(), text.to_owned())])().0;
+        let wall = clock(&[])().0;
+        assert!(tells("1000000x1000000") > 1_000_000 * wall / 1_000, "it passes faster");
+        for text in ["", "soon", "x", "99999999999999999999999x2", "1000"] {
+            assert!(tells(text).abs_diff(wall) < 60, "{text:?} is no clock, so the wall's is told");
+        }
+        assert_eq!(tells(&format!("{}x60", u64::MAX)), u64::MAX / 1_000, "what is yet to begin stands still");
+    }
 
     #[test]
     fn requests_and_answers_of_others_are_never_logged() {

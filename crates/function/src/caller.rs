@@ -31,6 +31,17 @@ pub fn owner(event: &ApiGatewayV2httpRequest) -> Result<Owner, Problem> {
     Ok(Owner::of(unique_id))
 }
 
+/// The operator who gives an order, as IAM names it, for the history: IAM has let it pass, and it is no node.
+///
+/// # Errors
+/// 403 when IAM did not say who it is, or it is an instance of this pool.
+pub fn operator(event: &ApiGatewayV2httpRequest, settings: &Settings) -> Result<String, Problem> {
+    if owner(event)? == Owner::of(&settings.node_role_id) {
+        return Err(Problem::forbidden("An instance of the pool gives no orders; use the credentials of an operator."));
+    }
+    Ok(signer(event)?.user_id.clone().unwrap_or_default())
+}
+
 /// Makes sure that the caller is the node of `instance`: our account, the node role, and the instance's own session.
 ///
 /// # Errors

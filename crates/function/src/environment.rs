@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pool_core::control::Layout;
+use pool_core::eta::Expectations;
 use pool_core::ids::{ShardNo, Token};
 use pool_core::shard::Shard;
 use pool_core::time::Timestamp;
@@ -14,6 +15,9 @@ use crate::settings::Settings;
 
 /// A waiter wakes `scale` at most once in so many seconds.
 const WAKE_EVERY_SECONDS: u64 = 3;
+
+/// What is told to waiters rests on a control record that is no older than this.
+const EXPECTATIONS_FRESH_SECONDS: u64 = 30;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -38,6 +42,7 @@ struct Seen {
     layout: Layout,
     free: Vec<usize>,
     woken_at: Timestamp,
+    expectations: Option<(Timestamp, Expectations)>,
 }
 
 impl Environment {
@@ -70,6 +75,24 @@ impl Environment {
         let layout = self.store.control().await?.map(|control| control.layout).unwrap_or_default();
         self.seen().layout = layout.clone();
         Ok(layout)
+    }
+
+    /// What a waiter can expect. Read anew twice a minute at most, and only for those who wait.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn expectations(&self) -> Result<Expectations, StoreError> {
+        let now = self.now();
+        let known = self.seen().expectations;
+        if let Some((read_at, known)) = known
+            && now < read_at + EXPECTATIONS_FRESH_SECONDS
+        {
+            return Ok(known);
+        }
+        let control = self.store.control().await?.unwrap_or_default();
+        let expectations = Expectations::of(&control, now);
+        self.seen().expectations = Some((now, expectations));
+        Ok(expectations)
     }
 
     /// Every shard that was ever made.

@@ -1,13 +1,47 @@
-//! The one place that reads the wall clock and the random source.
+//! The one place that reads the wall clock and the random source, and the time of the local system.
 //!
 //! Rule: the other modules ask here, so that what depends on time or chance is found by one search.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use data_encoding::HEXLOWER;
 
-/// Unix milliseconds now.
+/// The time of the whole local system: that of EC2, of the schedules and of the functions. It begins with the wall's
+/// and passes `scale` times as fast.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    started_ms: u64,
+    scale: u32,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    #[must_use]
+    pub fn new(scale: u32) -> Self {
+        Self { started_ms: now_ms(), scale }
+    }
+
+    /// Unix milliseconds now, by this clock.
+    #[must_use]
+    pub fn now_ms(self) -> u64 {
+        self.started_ms + now_ms().saturating_sub(self.started_ms) * u64::from(self.scale)
+    }
+
+    /// How long a time of the system lasts on the wall.
+    #[must_use]
+    pub fn lasts(self, time: Duration) -> Duration {
+        time / self.scale
+    }
+
+    /// The clock as functions are told of it (`pool_function::boot`).
+    #[must_use]
+    pub fn variable(self) -> String {
+        format!("{}x{}", self.started_ms, self.scale)
+    }
+}
+
+/// Unix milliseconds now, by the clock on the wall.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "`local` is the machine room: time enters the system here")]
 pub fn now_ms() -> u64 {

@@ -9,12 +9,12 @@ use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc::UnboundedSender};
 
 use crate::{
-    clock,
+    clock::{self, Clock},
     stop::Stop,
     variables::{ACCOUNT_ID, Ec2Variables, REGION},
 };
 
-/// EC2's delays at normal speed: from launch to running takes it some seconds, and ending longer.
+/// EC2's delays: from launch to running takes it some seconds, and ending longer.
 const PENDING_MS: u64 = 3_000;
 const SHUTTING_DOWN_MS: u64 = 5_000;
 const STOPPING_MS: u64 = 5_000;
@@ -32,22 +32,21 @@ const CREATE_LAUNCH_TEMPLATE: &str = "Action=CreateLaunchTemplate&Version=2016-1
 ///
 /// # Errors
 /// A sentence, when the simulator refuses the launch template.
-pub fn simulated(time_scale: u32) -> Result<(Arc<Mutex<Ec2>>, Ec2Variables), String> {
-    let faster = |delay_ms: u64| delay_ms / u64::from(time_scale);
+pub fn simulated(clock: Clock) -> Result<(Arc<Mutex<Ec2>>, Ec2Variables), String> {
     let mut ec2 = Ec2::new(Config {
         // Ids must not come again after a restart: a table kept with --data remembers instances that are gone.
         seed: clock::random_number(),
         account_id: ACCOUNT_ID.to_owned(),
         region: REGION.to_owned(),
-        pending_ms: faster(PENDING_MS),
-        shutting_down_ms: faster(SHUTTING_DOWN_MS),
-        stopping_ms: faster(STOPPING_MS),
-        describe_lag_ms: faster(DESCRIBE_LAG_MS),
+        pending_ms: PENDING_MS,
+        shutting_down_ms: SHUTTING_DOWN_MS,
+        stopping_ms: STOPPING_MS,
+        describe_lag_ms: DESCRIBE_LAG_MS,
         address_network: ADDRESS_NETWORK,
         subnets: SUBNETS.map(|(id, zone)| Subnet { id: id.to_owned(), zone: zone.to_owned() }).into(),
         ..Config::default()
     });
-    let answer = ec2.call(clock::now_ms(), CREATE_LAUNCH_TEMPLATE);
+    let answer = ec2.call(clock.now_ms(), CREATE_LAUNCH_TEMPLATE);
     let launch_template_id = element(&answer.body, "launchTemplateId")
         .ok_or_else(|| format!("the simulated EC2 made no launch template: {} {}", answer.status, answer.body))?
         .to_owned();
@@ -68,8 +67,11 @@ fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
 pub async fn serve(
     listener: TcpListener,
     ec2: Arc<Mutex<Ec2>>,
+    clock: Clock,
     events: UnboundedSender<Value>,
     stop: Stop,
 ) -> Result<(), String> {
-    ec2_sim::wire::serve(listener, ec2, events, stop.wanted()).await.map_err(|error| error.to_string())
+    ec2_sim::wire::serve(listener, ec2, Arc::new(move || clock.now_ms()), events, stop.wanted())
+        .await
+        .map_err(|error| error.to_string())
 }

@@ -37,6 +37,8 @@ pub enum Function {
     Register,
     /// Shows the pool.
     Status,
+    /// Takes the operator's orders.
+    Operate,
     /// Adds instances.
     Scale,
     /// Removes instances.
@@ -47,11 +49,12 @@ pub enum Function {
 
 impl Function {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Acquire,
         Self::Release,
         Self::Register,
         Self::Status,
+        Self::Operate,
         Self::Scale,
         Self::ReapIdle,
         Self::OnInstanceStateChange,
@@ -65,6 +68,7 @@ impl Function {
             Self::Release => "release",
             Self::Register => "register",
             Self::Status => "status",
+            Self::Operate => "operate",
             Self::Scale => "scale",
             Self::ReapIdle => "reap-idle",
             Self::OnInstanceStateChange => "on-instance-state-change",
@@ -79,6 +83,7 @@ impl Function {
             Self::Release => "Release",
             Self::Register => "Register",
             Self::Status => "Status",
+            Self::Operate => "Operate",
             Self::Scale => "Scale",
             Self::ReapIdle => "ReapIdle",
             Self::OnInstanceStateChange => "OnInstanceStateChange",
@@ -95,7 +100,7 @@ impl Function {
 
     /// Does API Gateway call it? It waits 30 s at most.
     fn is_behind_http(self) -> bool {
-        matches!(self, Self::Acquire | Self::Release | Self::Register | Self::Status)
+        matches!(self, Self::Acquire | Self::Release | Self::Register | Self::Status | Self::Operate)
     }
 }
 

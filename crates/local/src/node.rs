@@ -18,7 +18,6 @@ use tokio::{
 
 use crate::{clock, identity, options::NodeOptions};
 
-const RETRY_PERIOD: Duration = Duration::from_secs(1);
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 
 /// The answer to a heartbeat.
@@ -76,7 +75,7 @@ async fn live(options: NodeOptions, mut guest: watch::Receiver<Guest>) {
     let mut node = Node { key: clock::random_hex::<16>(), http: reqwest::Client::new(), options, guest, sessions: 0 };
     node.register(None).await;
     loop {
-        tokio::time::sleep(Duration::from_secs(node.options.heartbeat_seconds)).await;
+        tokio::time::sleep(Duration::from_millis(node.options.heartbeat_ms)).await;
         let _ = node.guest.wait_for(|guest| guest.heartbeats).await;
         node.heartbeat().await;
     }
@@ -126,7 +125,7 @@ impl Node {
                 eprintln!("cannot register: {why}");
             }
             said = why;
-            tokio::time::sleep(RETRY_PERIOD).await;
+            tokio::time::sleep(Duration::from_millis(self.options.retry_ms)).await;
         }
     }
 
@@ -144,8 +143,10 @@ impl Node {
     }
 
     async fn heartbeat(&mut self) {
-        let (cpu_percent, memory_percent) = if self.sessions > 0 { (40, 50) } else { (3, 20) };
-        let body = json!({"healthy": true, "cpu_percent": cpu_percent, "memory_percent": memory_percent, "sessions": self.sessions});
+        let guest = self.guest.borrow().clone();
+        let (cpu_percent, memory_percent) =
+            if self.sessions > 0 { (guest.busy_percent.unwrap_or(40), 50) } else { (3, 20) };
+        let body = json!({"healthy": guest.healthy, "cpu_percent": cpu_percent, "memory_percent": memory_percent, "sessions": self.sessions});
         let orders = match self.post("heartbeat", &body).await {
             Ok(response) if response.status().is_success() => response.json::<Orders>().await,
             Ok(response) => {

@@ -18,10 +18,13 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
-use crate::{clock, logs::Logs, stop::Stop};
+use crate::{clock::Clock, logs::Logs, stop::Stop};
 
 /// How often the processes are compared with the simulator.
 const COMPARE_PERIOD: Duration = Duration::from_millis(100);
+
+/// A machine that the control plane does not take yet tries again so much later, in milliseconds.
+const RETRY_MS: u64 = 1_000;
 
 /// What all machines have in common.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ pub struct Settings {
     pub program: PathBuf,
     /// Base URL of the HTTP API.
     pub api: String,
+    /// The system's clock.
+    pub clock: Clock,
     /// From running to healthy, unless the simulator says otherwise of one.
     pub boot_ms: u64,
     /// Time between heartbeats.
@@ -104,7 +109,7 @@ impl Nodes {
         let dead: Vec<_> = self.machines.extract_if(.., has_ended).collect();
         for (id, _) in dead {
             self.logs.warn(&id, "the machine's process ended, so the instance dies");
-            lock(&self.ec2).kill(clock::now_ms(), &id);
+            lock(&self.ec2).kill(self.settings.clock.now_ms(), &id);
         }
     }
 
@@ -120,14 +125,16 @@ impl Nodes {
 
     fn machine(&self, instance: &Instance) -> std::io::Result<Machine> {
         let settings = &self.settings;
+        let lasts_ms = |time_ms| settings.clock.lasts(Duration::from_millis(time_ms)).as_millis().to_string();
         let mut process = Command::new(&settings.program)
             .arg("node")
             .args(["--id", &instance.id])
             .args(["--boot-id", &instance.boot_no.to_string()])
             .args(["--address", &IpAddr::V4(instance.private_ip).to_string()])
             .args(["--api", &settings.api])
-            .args(["--boot-ms", &instance.guest.boot_ms.unwrap_or(settings.boot_ms).to_string()])
-            .args(["--heartbeat-seconds", &settings.heartbeat_seconds.to_string()])
+            .args(["--boot-ms", &lasts_ms(instance.guest.boot_ms.unwrap_or(settings.boot_ms))])
+            .args(["--heartbeat-ms", &lasts_ms(settings.heartbeat_seconds * 1000)])
+            .args(["--retry-ms", &lasts_ms(RETRY_MS)])
             .args(["--health-port", &settings.health_port.to_string()])
             .args(["--health-path", &settings.health_path])
             .stdin(Stdio::piped())

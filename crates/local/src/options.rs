@@ -58,7 +58,7 @@ pub struct Options {
     /// Write the log of each function and node to a file in this directory (with --data: its `logs` directory)
     #[arg(long, value_name = "DIR")]
     pub logs: Option<PathBuf>,
-    /// Schedules, boots and EC2's own delays pass N times as fast; leases, cool-downs and heartbeats do not
+    /// All time passes N times as fast: schedules, boots, EC2's delays, leases, cool-downs, heartbeats
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub time_scale: u32,
     /// How long a simulated machine takes from running to healthy
@@ -95,7 +95,10 @@ pub struct NodeOptions {
     pub boot_ms: u64,
     /// Time between heartbeats
     #[arg(long)]
-    pub heartbeat_seconds: u64,
+    pub heartbeat_ms: u64,
+    /// Time until a refused registration is tried again
+    #[arg(long)]
+    pub retry_ms: u64,
     /// Port of the health check
     #[arg(long)]
     pub health_port: u16,

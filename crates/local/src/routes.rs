@@ -22,7 +22,7 @@ pub struct Matched {
     pub parameters: Vec<(&'static str, String)>,
 }
 
-static ROUTES: [Route; 8] = [
+static ROUTES: [Route; 11] = [
     Route { key: "POST /v1/leases", function: Function::Acquire },
     Route { key: "GET /v1/leases/{id}", function: Function::Acquire },
     Route { key: "POST /v1/leases/{id}/renew", function: Function::Acquire },
@@ -31,6 +31,9 @@ static ROUTES: [Route; 8] = [
     Route { key: "POST /v1/instances/{id}/heartbeat", function: Function::Register },
     Route { key: "GET /v1/pool", function: Function::Status },
     Route { key: "GET /v1/instances/{id}", function: Function::Status },
+    Route { key: "POST /v1/operator/pool", function: Function::Operate },
+    Route { key: "POST /v1/operator/instances/{id}", function: Function::Operate },
+    Route { key: "DELETE /v1/operator/leases/{id}", function: Function::Operate },
 ];
 
 /// The route of a request, if any.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::{
-    clock,
+    clock::{self, Clock},
     functions::{Function, Functions},
     stop::Stop,
     variables::{ACCOUNT_ID, REGION},
@@ -17,9 +17,9 @@ use crate::{
 /// Both schedules are `rate(1 minute)` in `template.yaml`.
 pub const PERIOD: Duration = Duration::from_mins(1);
 
-/// Invokes `function` every `period`, the first time after `delay`, until told to stop.
-pub async fn run(functions: Arc<Functions>, function: Function, delay: Duration, period: Duration, stop: Stop) {
-    let mut timer = tokio::time::interval_at(Instant::now() + delay, period);
+/// Invokes `function` every minute of `clock`, the first time after `delay`, until told to stop.
+pub async fn run(functions: Arc<Functions>, function: Function, clock: Clock, delay: Duration, stop: Stop) {
+    let mut timer = tokio::time::interval_at(Instant::now() + clock.lasts(delay), clock.lasts(PERIOD));
     timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
@@ -27,7 +27,7 @@ pub async fn run(functions: Arc<Functions>, function: Function, delay: Duration,
             _ = timer.tick() => {}
         }
         // A failure has been logged, and the next tick is the next try.
-        let _ = functions.send(function, &event(function, clock::now_ms())).await;
+        let _ = functions.send(function, &event(function, clock.now_ms())).await;
     }
 }
 

@@ -22,7 +22,9 @@ use tokio::{
 
 use crate::{
     banner::Addresses,
-    bus, compile,
+    bus,
+    clock::Clock,
+    compile,
     dynamodb::{self, DynamoDb},
     ec2, front,
     functions::{self, Function, Functions},
@@ -110,7 +112,8 @@ impl System {
         let (stopper, stop) = stop::pair();
         let mut tasks = JoinSet::new();
         let variables = &surroundings.variables;
-        let node_settings = node_settings(options, surroundings)?;
+        let clock = Clock::new(options.time_scale);
+        let node_settings = node_settings(options, surroundings, clock)?;
         let ports = Ports::open(options, variables)?;
         let logs_directory = options.logs.clone().or_else(|| options.data.as_ref().map(|data| data.join("logs")));
         let logs = Logs::new(options.verbose, logs_directory)
@@ -128,18 +131,18 @@ impl System {
         let dynamodb = DynamoDb::new(reqwest::Client::new(), addresses.dynamodb.clone());
         dynamodb.create_table(variables.table()).await?;
         let stream = Reader::at_end(dynamodb.clone(), dynamodb.stream_arn(variables.table()).await?).await?;
-        let (simulator, events) = simulator(ports.ec2, options.time_scale, &mut tasks, &stop)?;
+        let (simulator, events) = simulator(ports.ec2, clock, &mut tasks, &stop)?;
 
         progress("Starting the functions …");
         let settings = functions::Settings::default();
         let settings = functions::Settings {
             concurrency: options.concurrency as usize,
-            retry_pauses: settings.retry_pauses.map(|pause| pause / options.time_scale),
+            retry_pauses: settings.retry_pauses.map(|pause| clock.lasts(pause)),
             ..settings
         };
         let functions = Functions::new(
             &binaries,
-            function_variables(variables, &addresses, simulator.as_ref()),
+            function_variables(variables, &addresses, simulator.as_ref(), clock),
             &settings,
             Arc::clone(&logs),
         );
@@ -151,9 +154,9 @@ impl System {
         tasks.spawn(serve_invoke(ports.lambda, Arc::clone(&functions), stop.clone()));
         tasks.spawn(bus::run(events, Arc::clone(&functions), stop.clone()));
         tasks.spawn(stream::follow(stream, Arc::clone(&functions), Arc::clone(&logs), stop.clone()));
-        let period = schedule::PERIOD / options.time_scale;
-        tasks.spawn(schedule::run(Arc::clone(&functions), Function::Scale, Duration::ZERO, period, stop.clone()));
-        tasks.spawn(schedule::run(Arc::clone(&functions), Function::ReapIdle, period, period, stop.clone()));
+        for (function, delay) in [(Function::Scale, Duration::ZERO), (Function::ReapIdle, schedule::PERIOD)] {
+            tasks.spawn(schedule::run(Arc::clone(&functions), function, clock, delay, stop.clone()));
+        }
         let nodes = simulator.map(|simulator| {
             let settings = nodes::Settings { api: addresses.api.clone(), ..node_settings };
             tokio::spawn(Nodes::new(settings, simulator.ec2, logs).run(stop))
@@ -209,13 +212,14 @@ impl Ports {
 }
 
 /// Everything of [`nodes::Settings`] but the API's URL, which is known later.
-fn node_settings(options: &Options, surroundings: &Surroundings) -> Result<nodes::Settings, StartError> {
+fn node_settings(options: &Options, surroundings: &Surroundings, clock: Clock) -> Result<nodes::Settings, StartError> {
     let variables = &surroundings.variables;
     let health_port = variables.number("POOL_HEALTH_PORT", 3000, 1, u64::from(u16::MAX))?;
     Ok(nodes::Settings {
         program: surroundings.own_binary.clone(),
         api: String::new(),
-        boot_ms: u64::from(options.boot_seconds) * 1000 / u64::from(options.time_scale),
+        clock,
+        boot_ms: u64::from(options.boot_seconds) * 1000,
         heartbeat_seconds: variables.number("POOL_HEARTBEAT_SECONDS", 30, 1, 3600)?,
         health_port: u16::try_from(health_port).unwrap_or(u16::MAX),
         health_path: variables.get("POOL_HEALTH_PATH").unwrap_or("/health").to_owned(),
@@ -237,14 +241,14 @@ async fn binaries(
 /// Starts the simulated EC2 if it has a port. The receiver has its events, or nothing when there is none.
 fn simulator(
     listener: Option<TcpListener>,
-    time_scale: u32,
+    clock: Clock,
     tasks: &mut JoinSet<()>,
     stop: &Stop,
 ) -> Result<(Option<Simulator>, mpsc::UnboundedReceiver<Value>), StartError> {
     let (sender, events) = mpsc::unbounded_channel();
     let Some(listener) = listener else { return Ok((None, events)) };
-    let (ec2, variables) = ec2::simulated(time_scale).map_err(StartError::Other)?;
-    tasks.spawn(report("EC2", ec2::serve(listener, Arc::clone(&ec2), sender, stop.clone())));
+    let (ec2, variables) = ec2::simulated(clock).map_err(StartError::Other)?;
+    tasks.spawn(report("EC2", ec2::serve(listener, Arc::clone(&ec2), clock, sender, stop.clone())));
     Ok((Some(Simulator { ec2, variables }), events))
 }
 
@@ -252,8 +256,10 @@ fn function_variables(
     variables: &Variables,
     addresses: &Addresses,
     simulator: Option<&Simulator>,
+    clock: Clock,
 ) -> BTreeMap<String, String> {
-    variables.for_functions(&addresses.dynamodb, &addresses.ec2, simulator.map(|simulator| &simulator.variables))
+    let ec2 = simulator.map(|simulator| &simulator.variables);
+    variables.for_functions(&addresses.dynamodb, &addresses.ec2, ec2, clock)
 }
 
 async fn serve_front(listener: TcpListener, functions: Arc<Functions>, stop: Stop) {

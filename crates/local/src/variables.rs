@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::clock::Clock;
+
 /// Account of everything local.
 pub const ACCOUNT_ID: &str = "000000000000";
 /// Region of everything local.
@@ -71,6 +73,7 @@ impl Variables {
         dynamodb_url: &str,
         ec2_url: &str,
         ec2: Option<&Ec2Variables>,
+        clock: Clock,
     ) -> BTreeMap<String, String> {
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let mut variables = BTreeMap::from(
@@ -94,6 +97,7 @@ impl Variables {
         variables.extend(callers.map(|(name, value)| (name.clone(), value.clone())));
         // These name what exists only here, so the caller's (of a deployed pool, perhaps) cannot be right.
         variables.extend([("POOL_ACCOUNT_ID", ACCOUNT_ID), ("POOL_NODE_ROLE_ID", NODE_ROLE_ID)].map(owned));
+        variables.insert("POOL_LOCAL_CLOCK".to_owned(), clock.variable());
         if let Some(ec2) = ec2 {
             let made = [("POOL_LAUNCH_TEMPLATE_ID", &*ec2.launch_template_id), ("POOL_SUBNETS", &*ec2.subnets)];
             variables.extend(made.map(owned));
@@ -126,7 +130,7 @@ mod tests {
         let callers = [("POOL_MAX", "3"), ("POOL_ACCOUNT_ID", "123456789012"), ("AWS_PROFILE", "production")];
         let callers: Variables = callers.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let ec2 = Ec2Variables { launch_template_id: "lt-1".to_owned(), subnets: "subnet-1,subnet-2".to_owned() };
-        let variables = callers.for_functions("http://d", "http://e", Some(&ec2));
+        let variables = callers.for_functions("http://d", "http://e", Some(&ec2), Clock::new(5));
         for (name, want) in [
             ("POOL_MAX", Some("3")),
             ("POOL_ACCOUNT_ID", Some(ACCOUNT_ID)),

@@ -5,11 +5,14 @@
 
 mod pool;
 mod reconcile;
+mod stopped_tier;
 
 use lambda_runtime::Error;
 use pool_core::ending;
 use pool_core::on_instance_state_change;
-use pool_core::reap_idle::{self, Ec2Word};
+use pool_core::reap_idle::{self, Ec2Word, Removal};
+use pool_core::shard::Transition;
+use pool_core::snapshot::Snapshot;
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
 use pool_function::moves;
@@ -18,6 +21,9 @@ use pool::Pool;
 
 /// Overdue things one run ends in a shard at most; the next run goes on.
 const OVERDUE_MAX: usize = 256;
+
+/// Times that one run plans its removals at most.
+const PLANS_MAX: usize = 4;
 
 /// One run.
 ///
@@ -38,7 +44,8 @@ pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Erro
     let ec2 = Ec2Word { listed, asked };
     locate(&mut pool, &ec2).await?;
     reconcile::judge_orphans(&mut pool, fleet, &ec2).await?;
-    fence(&mut pool, &ec2).await?;
+    stopped_tier::settle(&mut pool, fleet, &ec2).await?;
+    fence(&mut pool, fleet, &ec2).await?;
     reconcile::terminate(&pool, fleet, &ec2).await?;
     reconcile::bury(&mut pool, &ec2).await?;
     for (shard, prune) in reap_idle::forgettable(&pool.shards, environment.now()) {
@@ -74,18 +81,38 @@ async fn locate(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<(), Error> {
 
 /// Takes out of service what should go, within the budget. Positions in `free` change with every lease, so the plan is
 /// made on a new reading.
-async fn fence(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<(), Error> {
+async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
     let environment = pool.environment;
-    pool.read_again().await?;
-    let members: Vec<_> = pool.shards.iter().flat_map(|shard| shard.members.keys().cloned()).collect();
-    let records = environment.store.instances(&members).await?;
-    let now = environment.now();
-    for removal in reap_idle::removals(&pool.shards, ec2, &records, &environment.settings.policy, now) {
+    for removal in plan(pool, ec2).await? {
         if pool.write(removal.shard, &removal.transition).await? {
             tracing::info!(instance = %removal.instance, shard = removal.shard, cause = removal.why, "fenced");
-            let shard = Some(removal.shard);
-            environment.store.note(&removal.instance, shard, removal.transition.name(), &removal.why, now).await?;
+            let (shard, what) = (Some(removal.shard), removal.transition.name());
+            environment.store.note(&removal.instance, shard, what, &removal.why, environment.now()).await?;
+            if let Transition::Stop { instance, .. } = &removal.transition {
+                stopped_tier::stop(fleet, instance).await;
+            }
         }
     }
     Ok(())
+}
+
+/// The removals of this run. What the plan learnt is written first, so that a boot that failed is counted before its
+/// instance is gone; when others write meanwhile, the plan is made anew.
+async fn plan(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<Vec<Removal>, Error> {
+    let environment = pool.environment;
+    let policy = &environment.settings.policy;
+    for _ in 0..PLANS_MAX {
+        let control = environment.store.control().await?.unwrap_or_default();
+        pool.read_again().await?;
+        let members: Vec<_> = pool.shards.iter().flat_map(|shard| shard.members.keys().cloned()).collect();
+        let records = environment.store.instances(&members).await?;
+        let seen =
+            Snapshot { shards: &pool.shards, control: &control, records: &records, policy, now: environment.now() };
+        let plan = reap_idle::plan(seen, ec2);
+        if plan.control == control || environment.store.put_control(&plan.control).await? {
+            return Ok(plan.removals);
+        }
+    }
+    tracing::info!(cause = "others wrote the control record", "nothing is removed by this run");
+    Ok(Vec::new())
 }

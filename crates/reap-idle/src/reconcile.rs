@@ -7,6 +7,7 @@ use pool_core::ids::{InstanceId, ShardNo};
 use pool_core::offering::Meaning;
 use pool_core::reap_idle::{self, Ec2Word};
 use pool_core::shard::Transition;
+use pool_core::snapshot::Snapshot;
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
 
@@ -43,7 +44,10 @@ pub(crate) async fn judge_orphans(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2W
 /// Terminates what leaves and bears no lease any more.
 pub(crate) async fn terminate(pool: &Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
     let environment = pool.environment;
-    let ending = reap_idle::to_terminate(&pool.shards, ec2, &environment.settings.policy, environment.now());
+    let control = environment.store.control().await?.unwrap_or_default();
+    let (policy, now) = (&environment.settings.policy, environment.now());
+    let seen = Snapshot { shards: &pool.shards, control: &control, records: &[], policy, now };
+    let ending = reap_idle::to_terminate(seen, ec2);
     for (shard, instance, why) in &ending {
         tracing::info!(%instance, shard, cause = why, "terminating");
         environment.store.note(instance, Some(*shard), "terminate", why, environment.now()).await?;

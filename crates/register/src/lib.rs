@@ -6,6 +6,7 @@ use pool_core::ids::{InstanceId, NodeKey};
 use pool_core::node::Heartbeat;
 use pool_core::register::{self, Ready, ReadyStep};
 use pool_core::shard::{Shard, Transition};
+use pool_core::time::Timestamp;
 use pool_function::environment::Environment;
 use pool_function::fields::{Fields, required};
 use pool_function::problem::{self, Problem};
@@ -49,9 +50,10 @@ async fn ready(
             };
         };
         let number = shard.number;
+        let launched_at = shard.members.get(&word.instance).map_or(environment.now(), |member| member.since);
         seen = match steps::write(environment, number, write).await? {
             Written::Applied(shard) => {
-                note_ready(environment, &word.instance, number, write).await?;
+                note_ready(environment, &word.instance, launched_at, number, write).await?;
                 Some(shard)
             }
             Written::Refused(shard) => Some(shard),
@@ -84,6 +86,7 @@ fn ready_word(instance: InstanceId, mut body: Fields) -> Result<Ready, Problem> 
 async fn note_ready(
     environment: &Environment,
     instance: &InstanceId,
+    launched_at: Timestamp,
     shard: u32,
     write: &Transition,
 ) -> Result<(), Problem> {
@@ -95,7 +98,8 @@ async fn note_ready(
     };
     let now = environment.now();
     let first = Heartbeat { healthy: true, cpu_percent: 0.0, memory_percent: 0.0, sessions: 0 };
-    environment.store.heartbeat(instance, &first, now).await?;
+    let boot_seconds = matches!(write, Transition::Ready { .. }).then(|| now.seconds_since(launched_at));
+    environment.store.heartbeat(instance, &first, boot_seconds, now).await?;
     environment.store.note(instance, Some(shard), what, "the node said so", now).await?;
     Ok(())
 }
@@ -127,7 +131,7 @@ async fn heartbeat(
     };
     let (cpu_percent, memory_percent) = (hundredths(cpu_percent), hundredths(memory_percent));
     let beat = Heartbeat { healthy, cpu_percent, memory_percent, sessions };
-    environment.store.heartbeat(&instance, &beat, now).await?;
+    environment.store.heartbeat(&instance, &beat, None, now).await?;
     let answer = register::heartbeat(&instance, &shard, now);
     let answer = answer.ok_or_else(|| Problem::not_yet("The pool does not know this instance any more."))?;
     Ok(response::json(200, &answer, None))

@@ -4,7 +4,8 @@ use lambda_runtime::Error;
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
 use pool_core::offering;
 use pool_core::on_instance_state_change;
-use pool_core::scale;
+use pool_core::reap_idle;
+use pool_core::scale::{self, PlannedStart};
 use pool_core::shard::{Intent, Member, Shard, Transition};
 use pool_fleet::{Fleet, Launched, LaunchedInstance};
 use pool_function::environment::Environment;
@@ -14,18 +15,28 @@ use pool_store::Written;
 /// Tries of a write that others may get in the way of.
 const TRIES: usize = 5;
 
-/// Repeats launches that were intended by a run that died, with the same token and parameters.
+/// Repeats launches that were intended by a run that died, with the same token and parameters, as many as the launch
+/// budget allows.
 pub(crate) async fn repeat_stale(environment: &Environment, fleet: &Fleet, shards: &[Shard]) -> Result<(), Error> {
-    for shard in shards {
-        for (launch, intent) in scale::stale_intents(shard, environment.now()) {
-            tracing::warn!(shard = shard.number, %launch, cause = "a run died after it intended this", "repeating a launch");
-            carry_out(environment, fleet, shard.number, &launch, &intent, "repeated after a crash").await?;
-        }
+    let control = environment.store.control().await?.unwrap_or_default();
+    let (repeats, claimed) = scale::repeats(shards, &control, environment.now());
+    if repeats.is_empty() {
+        return Ok(());
+    }
+    if !environment.store.put_control(&claimed).await? {
+        tracing::info!(cause = "another run was first", "no launch is repeated");
+        return Ok(());
+    }
+    for (shard, launch, intent) in repeats {
+        tracing::warn!(shard, %launch, cause = "a run died after it intended this", "repeating a launch");
+        let launched = repeated(environment, fleet, shard, &launch, &intent).await?;
+        finish(environment, shard, &launch, &intent, &launched, "repeated after a crash").await?;
     }
     Ok(())
 }
 
-/// Asks EC2 for the address of members that have none yet: their nodes are waiting for it to become ready.
+/// Asks EC2 for the address of members that have none yet: their nodes are waiting for it to become ready. One that is to
+/// start and is still stopped is started again.
 pub(crate) async fn locate(environment: &Environment, fleet: &Fleet, shards: &[Shard]) -> Result<(), Error> {
     let unlocated = on_instance_state_change::unlocated(shards);
     if unlocated.is_empty() {
@@ -37,7 +48,31 @@ pub(crate) async fn locate(environment: &Environment, fleet: &Fleet, shards: &[S
             steps::write(environment, shard.number, &locate).await?;
         }
     }
+    for found in found.values().flatten().filter(|found| reap_idle::start_again(shards, found)) {
+        tracing::warn!(instance = %found.instance, cause = "its start did not reach EC2", "starting again");
+        call_start(fleet, &found.instance).await;
+    }
     Ok(())
+}
+
+/// Calls EC2 for a start that is written.
+pub(crate) async fn start(
+    environment: &Environment,
+    fleet: &Fleet,
+    planned: &PlannedStart,
+    why: &str,
+) -> Result<(), Error> {
+    let PlannedStart { shard, instance, .. } = planned;
+    environment.store.note(instance, Some(*shard), "start", why, environment.now()).await?;
+    call_start(fleet, instance).await;
+    Ok(())
+}
+
+/// A start that fails is repeated by the next run, and given up when the boot's deadline is over.
+async fn call_start(fleet: &Fleet, instance: &InstanceId) {
+    if let Err(error) = fleet.start(instance).await {
+        tracing::warn!(%instance, cause = %error, "could not start");
+    }
 }
 
 /// Calls EC2 for an intent that is written, and records what came of it.
@@ -49,17 +84,57 @@ pub(crate) async fn carry_out(
     intent: &Intent,
     why: &str,
 ) -> Result<(), Error> {
+    let launched = called(environment, fleet, shard, launch, intent).await?;
+    finish(environment, shard, launch, intent, &launched, why).await
+}
+
+/// Calls EC2, and remembers how the offerings stand.
+async fn called(
+    environment: &Environment,
+    fleet: &Fleet,
+    shard: ShardNo,
+    launch: &LaunchToken,
+    intent: &Intent,
+) -> Result<Launched, Error> {
     let launched = fleet.launch(shard, launch, intent).await;
     for failure in &launched.failures {
-        tracing::warn!(shard, %launch, cause = failure.code, message = failure.message, meaning = ?failure.meaning, "launch failed");
+        tracing::warn!(shard, %launch, cause = failure.code, detail = failure.message, meaning = ?failure.meaning, "launch failed");
     }
     remember(environment, intent, &launched).await?;
+    Ok(launched)
+}
+
+/// Calls EC2 once more for an old intent. When it refuses the repetition (a permission was taken away, a template is gone),
+/// the first call may have launched all the same, and the instances' tag tells.
+async fn repeated(
+    environment: &Environment,
+    fleet: &Fleet,
+    shard: ShardNo,
+    launch: &LaunchToken,
+    intent: &Intent,
+) -> Result<Launched, Error> {
+    let launched = called(environment, fleet, shard, launch, intent).await?;
+    if !launched.is_refused() {
+        return Ok(launched);
+    }
+    Ok(Launched { instances: fleet.launched_under(launch).await?, answered: true, ..launched })
+}
+
+/// Records what came of a launch.
+async fn finish(
+    environment: &Environment,
+    shard: ShardNo,
+    launch: &LaunchToken,
+    intent: &Intent,
+    launched: &Launched,
+    why: &str,
+) -> Result<(), Error> {
     if launched.is_unclear() {
         // It may have launched. The intent stays, keeps its place in the count, and is repeated with the same token.
         tracing::warn!(shard, %launch, cause = "EC2's answer is not known", "the launch stays intended");
         return Ok(());
     }
-    record(environment, shard, launch, intent, &launched).await?;
+    record(environment, shard, launch, intent, launched).await?;
     for instance in &launched.instances {
         environment.store.note(&instance.instance, Some(shard), "launched", why, environment.now()).await?;
     }

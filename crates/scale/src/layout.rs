@@ -13,7 +13,7 @@ use pool_function::steps;
 pub(crate) async fn ensure(environment: &Environment) -> Result<Vec<Shard>, Error> {
     let (policy, now) = (&environment.settings.policy, environment.now());
     let mut control = environment.store.control().await?.unwrap_or_default();
-    if let Some(layout) = control.layout.changed_by(policy, now) {
+    if let Some(layout) = control.next_layout(policy, now) {
         tracing::info!(shards = layout.shards, max = layout.max_instances, cause = "the policy changed", "new layout");
         control.layout = layout;
         if !environment.store.put_control(&control).await? {

@@ -8,8 +8,12 @@ mod launch;
 mod layout;
 
 use lambda_runtime::Error;
+use pool_core::control::Control;
+use pool_core::ids::InstanceId;
 use pool_core::scale::{self, Template};
 use pool_core::shard::Shard;
+use pool_core::snapshot::Snapshot;
+use pool_core::time::Timestamp;
 use pool_core::transfer;
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
@@ -33,30 +37,53 @@ pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings)
     outcomes.into_iter().collect()
 }
 
-/// Plans, claims the turn, intends, launches.
+/// Plans, claims the turn, starts what is stopped, intends, launches.
 async fn grow(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
     let control = environment.store.control().await?.unwrap_or_default();
     let shards = environment.store.read_all(control.layout.shards_made, true).await?;
+    let leased: Vec<InstanceId> = shards.iter().flat_map(|shard| shard.leases.values().cloned()).collect();
+    let records = environment.store.instances(&leased).await?;
     let (policy, now) = (&environment.settings.policy, environment.now());
-    let need = scale::need(&shards, policy, now);
-    if need.target <= need.present {
-        tracing::info!(cause = need.why, "nothing to add");
+    let template = template(fleet, ec2, &control, now).await?;
+    let seen = Snapshot { shards: &shards, control: &control, records: &records, policy, now };
+    let plan = scale::plan(seen, &template, &environment.settings.pool);
+    if plan.control != control && !environment.store.put_control(&plan.control).await? {
+        tracing::info!(cause = "another run was first", "nothing to add");
         return Ok(());
     }
-    let version = fleet.template_version(&ec2.launch_template_id).await?;
-    let template = Template { id: ec2.launch_template_id.clone(), version, subnets: ec2.subnets.clone() };
-    let plan = scale::plan(&shards, &control, policy, &template, &environment.settings.pool, now);
-    if !environment.store.put_control(&plan.control).await? {
-        tracing::info!(cause = "another run of scale was first", "nothing to add");
+    if plan.starts.is_empty() && plan.launches.is_empty() {
+        tracing::info!(cause = plan.why, "nothing to add");
         return Ok(());
     }
-    tracing::info!(cause = plan.why, launches = plan.launches.len(), "growing");
+    tracing::info!(cause = plan.why, starts = plan.starts.len(), launches = plan.launches.len(), "growing");
+    for planned in &plan.starts {
+        if let Written::Applied(_) = steps::write(environment, planned.shard, &planned.transition).await? {
+            launch::start(environment, fleet, planned, &plan.why).await?;
+        }
+    }
     for planned in &plan.launches {
         if let Written::Applied(_) = steps::write(environment, planned.shard, &planned.transition).await? {
             launch::carry_out(environment, fleet, planned.shard, &planned.launch, &planned.intent, &plan.why).await?;
         }
     }
     Ok(())
+}
+
+/// What to launch from. Its newest version is asked for now and then; when EC2 does not say, the last known one serves.
+async fn template(fleet: &Fleet, ec2: &Ec2Settings, control: &Control, now: Timestamp) -> Result<Template, Error> {
+    let known = control.template.version;
+    let version = if scale::asks_for_template(control, now) {
+        match fleet.template_version(&ec2.launch_template_id).await {
+            Err(error) if known > 0 => {
+                tracing::warn!(%error, cause = "EC2 does not say", "the launch template's last known version is used");
+                known
+            }
+            answer => answer?,
+        }
+    } else {
+        known
+    };
+    Ok(Template { id: ec2.launch_template_id.clone(), version, subnets: ec2.subnets.clone() })
 }
 
 /// Brings instances that are free in one shard to those who wait in another.

@@ -3,6 +3,7 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use pool_core::ids::InstanceId;
+use pool_core::snapshot::Snapshot;
 use pool_core::status;
 use pool_function::environment::Environment;
 use pool_function::problem::{self, Problem};
@@ -21,7 +22,9 @@ async fn pool(environment: &Environment, event: &ApiGatewayV2httpRequest) -> Res
     caller::owner(event)?;
     let control = environment.store.control().await?.unwrap_or_default();
     let shards = environment.store.read_all(control.layout.shards_made, true).await?;
-    Ok(response::json(200, &status::pool(&environment.settings.pool, &shards, &control), None))
+    let (policy, now) = (&environment.settings.policy, environment.now());
+    let seen = Snapshot { shards: &shards, control: &control, records: &[], policy, now };
+    Ok(response::json(200, &status::pool(&environment.settings.pool, seen), None))
 }
 
 async fn instance(
@@ -30,9 +33,10 @@ async fn instance(
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     caller::owner(event)?;
     let id: InstanceId = request::id(event)?;
-    let shards = environment.shards(true).await?;
+    let control = environment.store.control().await?.unwrap_or_default();
+    let shards = environment.store.read_all(control.layout.shards_made, true).await?;
     let record = environment.store.instance(&id).await?;
     let unknown = || Problem::not_found(format!("The pool has never seen {id}, or forgot it after a week."));
-    let story = status::story(&shards, record, &id).ok_or_else(unknown)?;
+    let story = status::story(&shards, &control, record, &id).ok_or_else(unknown)?;
     Ok(response::json(200, &story, None))
 }

@@ -76,6 +76,10 @@ pub const MEMORY_PERCENT: &str = "memory_percent";
 pub const SESSIONS: &str = "session_count";
 /// When the last heartbeat came.
 pub const BEAT_AT: &str = "beat_at";
+/// When the node last became ready after a boot.
+pub const READY_AT: &str = "ready_at";
+/// How long that boot took.
+pub const BOOT_SECONDS: &str = "boot_seconds";
 /// What happened to the instance, oldest first.
 pub const HISTORY: &str = "history_list";
 

@@ -80,7 +80,8 @@ impl Store {
         }
     }
 
-    /// Records a heartbeat and answers the instance's record with it.
+    /// Records a heartbeat and answers the instance's record with it. The first one after a boot also tells how long that
+    /// took, in seconds.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB refuses the request or does not answer, or the record is damaged.
@@ -88,18 +89,18 @@ impl Store {
         &self,
         instance: &InstanceId,
         beat: &Heartbeat,
+        boot_seconds: Option<u64>,
         now: Timestamp,
     ) -> Result<InstanceRecord, StoreError> {
         let key = names::instance_key(instance);
-        let written = self
+        let mut update = "SET is_healthy = :healthy, cpu_percent = :cpu, memory_percent = :memory, \
+                          session_count = :sessions, beat_at = :now, #ttl = :ttl"
+            .to_owned();
+        let mut request = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(names::KEY, text(&key))
-            .update_expression(
-                "SET is_healthy = :healthy, cpu_percent = :cpu, memory_percent = :memory, session_count = :sessions, \
-                 beat_at = :now, #ttl = :ttl",
-            )
             .expression_attribute_names("#ttl", names::TTL)
             .expression_attribute_values(":healthy", AttributeValue::Bool(beat.healthy))
             .expression_attribute_values(":cpu", number(beat.cpu_percent))
@@ -107,10 +108,13 @@ impl Store {
             .expression_attribute_values(":sessions", number(beat.sessions))
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":ttl", time(now + RECORD_LIFE_SECONDS))
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await
-            .map_err(|error| StoreError::of("UpdateItem", &error))?;
+            .return_values(ReturnValue::AllNew);
+        if let Some(boot_seconds) = boot_seconds {
+            update.push_str(", ready_at = :now, boot_seconds = :boot");
+            request = request.expression_attribute_values(":boot", number(boot_seconds));
+        }
+        let written = request.update_expression(update).send().await;
+        let written = written.map_err(|error| StoreError::of("UpdateItem", &error))?;
         record(instance, &written.attributes.unwrap_or_default())
     }
 
@@ -196,6 +200,8 @@ fn read_record(instance: &InstanceId, entry: &Entry<'_>) -> Result<InstanceRecor
         memory_percent: entry.optional(names::MEMORY_PERCENT, as_number)?.unwrap_or(0.0),
         sessions: entry.optional(names::SESSIONS, as_number)?.unwrap_or(0),
         beat_at: entry.optional(names::BEAT_AT, as_number)?.map(Timestamp),
+        ready_at: entry.optional(names::READY_AT, as_number)?.map(Timestamp),
+        boot_seconds: entry.optional(names::BOOT_SECONDS, as_number)?,
         history: entry.optional(names::HISTORY, read_history)?.unwrap_or_default(),
     })
 }

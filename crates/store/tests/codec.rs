@@ -75,13 +75,15 @@ fn terms() -> impl Strategy<Value = Terms> {
 }
 
 fn intent() -> impl Strategy<Value = Intent> {
-    let launch = (text(), any::<u64>(), market(), vec(text(), 0..3), vec(text(), 0..3)).prop_map(
-        |(template_id, template_version, market, instance_types, subnets)| Launch {
+    let except = vec((text(), text()), 0..2);
+    let launch = (text(), any::<u64>(), market(), vec(text(), 0..3), vec(text(), 0..3), except).prop_map(
+        |(template_id, template_version, market, instance_types, subnets, except)| Launch {
             template_id,
             template_version,
             market,
             instance_types,
             subnets,
+            except,
         },
     );
     (any::<u64>(), launch, time()).prop_map(|(count, launch, since)| Intent { count, launch, since })

@@ -54,13 +54,16 @@ async fn a_record_grows_from_notes_and_heartbeats_in_any_order() {
     assert_eq!((record.shard, record.healthy, record.beat_at, record.history.len()), (Some(3), true, None, 1));
 
     let beat = Heartbeat { healthy: false, cpu_percent: 12.5, memory_percent: 40.0, sessions: 2 };
-    let record = store.heartbeat(&instance(1), &beat, NOW + 30).await.expect("an answer");
+    let record = store.heartbeat(&instance(1), &beat, Some(42), NOW + 30).await.expect("an answer");
     assert_eq!((record.healthy, record.sessions, record.beat_at), (false, 2, Some(NOW + 30)));
     assert!((record.cpu_percent - 12.5).abs() < 1e-9 && (record.memory_percent - 40.0).abs() < 1e-9);
     assert_eq!(record.history[0].why, "one waits");
+    assert_eq!((record.ready_at, record.boot_seconds), (Some(NOW + 30), Some(42)));
+    let later = store.heartbeat(&instance(1), &beat, None, NOW + 60).await.expect("an answer");
+    assert_eq!((later.beat_at, later.ready_at, later.boot_seconds), (Some(NOW + 60), Some(NOW + 30), Some(42)));
 
-    let record = store.heartbeat(&instance(2), &beat, NOW).await.expect("an answer");
-    assert_eq!((record.shard, record.history.len()), (None, 0));
+    let record = store.heartbeat(&instance(2), &beat, None, NOW).await.expect("an answer");
+    assert_eq!((record.shard, record.history.len(), record.boot_seconds), (None, 0, None));
     let asked = [instance(2), instance(9), instance(1), instance(2)];
     let records = store.instances(&asked).await.expect("an answer");
     let found: Vec<_> = records.into_iter().map(|record| record.instance).collect();

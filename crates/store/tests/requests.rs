@@ -89,6 +89,7 @@ async fn with_free(store: &Store, shard: ShardNo, count: u64) {
         market: Market::Spot,
         instance_types: vec!["t3.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
+        except: Vec::new(),
     };
     let members = ids.iter().map(|id| (id.clone(), member.clone())).collect();
     let ready = ids.iter().map(|id| Transition::Ready {

@@ -42,6 +42,7 @@ pub async fn call_once(world: &Arc<World>, request: Request, crash: Option<Crash
             Route::Release => release::handle(environment, event).await,
             Route::Ready | Route::Heartbeat => register::handle(environment, event).await,
             Route::Pool | Route::Instance => status::handle(environment, event).await,
+            Route::OrderPool | Route::OrderInstance | Route::ForceRelease => operate::handle(environment, event).await,
         }
     };
     let (end, requests) = invoke(world, route.key(), LIMIT, crash, work).await;

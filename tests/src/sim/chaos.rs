@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ec2_sim::{Faults, Market};
+use ec2_sim::{ErrorNext, Faults, Market};
 use tokio::time::sleep;
 
 use crate::sim::World;
 use crate::sim::background::spawn;
+use crate::sim::operator;
 use crate::sim::world::lock;
 use crate::stage::POOL;
 
@@ -17,6 +18,8 @@ pub fn begin(world: &Arc<World>) {
     spawn(ec2(Arc::clone(world)));
     spawn(minutes(Arc::clone(world)));
     spawn(deployments(Arc::clone(world)));
+    spawn(versions(Arc::clone(world)));
+    spawn(operator::orders(Arc::clone(world)));
 }
 
 async fn ec2(world: Arc<World>) {
@@ -57,10 +60,18 @@ fn take(world: &World) {
 }
 
 fn capacity(world: &World) -> Faults {
-    match world.below(4) {
+    let unless = |action: &str, code: &str| {
+        let (action, code) = (action.to_owned(), code.to_owned());
+        Faults { error_next: vec![ErrorNext { action, code, count: 2, after_effect: false }], ..Faults::default() }
+    };
+    match world.below(9) {
         0 => Faults { no_capacity: vec!["*/*/spot".to_owned()], ..Faults::default() },
         1 => Faults { no_capacity: vec!["t3.medium".to_owned(), "*/us-east-1a".to_owned()], ..Faults::default() },
         2 => Faults { partial_fleet: Some(1), ..Faults::default() },
+        3 => unless("CreateFleet", "UnauthorizedOperation"),
+        4 => unless("CreateFleet", "VcpuLimitExceeded"),
+        5 => unless("CreateFleet", "RequestLimitExceeded"),
+        6 => unless("StartInstances", "InsufficientInstanceCapacity"),
         _ => Faults::default(),
     }
 }
@@ -84,6 +95,27 @@ async fn minutes(world: Arc<World>) {
             world.throttle(60 + world.below(180));
         }
     }
+}
+
+/// A newer image now and then. The last one comes early enough for all that is free to be replaced before all is quiet.
+async fn versions(world: Arc<World>) {
+    for _ in 5..world.plan.minutes {
+        sleep(Duration::from_mins(1)).await;
+        if world.happens("new_version", |rates| rates.new_version) {
+            new_version(&world);
+        }
+    }
+}
+
+/// The launch template gets a newer version, as a new image brings it.
+pub fn new_version(world: &World) {
+    let form = format!(
+        "Action=CreateLaunchTemplateVersion&Version=2016-11-15&LaunchTemplateId={}&SourceVersion=1\
+         &LaunchTemplateData.ImageId=ami-00000000000000002",
+        world.launch_template_id()
+    );
+    let answer = world.ec2(|ec2, now_ms| ec2.call(now_ms, &form));
+    world.line(&format!("the launch template gets a newer version: {}", answer.status));
 }
 
 /// Another cap every now and then; the processes of the one before go on for two minutes.

@@ -53,7 +53,7 @@ async fn machine(world: Arc<World>, id: String, boot_no: u32) {
     sleep(Duration::from_millis(3_000 + world.below(15_000))).await;
     let mut boot_id = u64::from(boot_no) * 1_000 + 1;
     let mut floor = 0;
-    let mut is_ready = false;
+    let (mut is_ready, mut healthy) = (false, true);
     while is_running(&world, &id, boot_no) {
         if !is_ready {
             let answer = call(&world, ready(&world, &instance, boot_id, floor)).await;
@@ -68,7 +68,8 @@ async fn machine(world: Arc<World>, id: String, boot_no: u32) {
             (boot_id, is_ready) = (boot_id + 1, false);
             continue;
         }
-        let beat = json!({"healthy": true, "cpu_percent": 20, "memory_percent": 30, "sessions": 0});
+        healthy &= !world.happens("falls_ill", |rates| rates.falls_ill);
+        let beat = json!({"healthy": healthy, "cpu_percent": world.below(101), "memory_percent": 30, "sessions": 0});
         let request = Request::new(Route::Heartbeat).by_node(instance.as_str()).json(&beat);
         if let Some(answer) = call(&world, request).await.filter(|answer| answer.status == 200) {
             floor = floor.max(answer.number("epoch_floor"));

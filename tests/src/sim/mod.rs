@@ -22,6 +22,7 @@ pub mod invocation;
 pub mod judge;
 pub mod machines;
 pub mod network;
+pub mod operator;
 pub mod plan;
 pub mod planted;
 pub mod run;

@@ -39,6 +39,8 @@ pub struct Rates {
     pub never_boots: u64,
     /// Of a node's heartbeats: it falls silent for good.
     pub falls_silent: u64,
+    /// Of a node's heartbeats: it says from now on that it is not healthy.
+    pub falls_ill: u64,
     /// Of a node's heartbeats: it starts again with a new key.
     pub restarts: u64,
     /// Of EC2's seconds: somebody starts an instance with the pool's tag by hand.
@@ -47,6 +49,10 @@ pub struct Rates {
     pub throttled_minutes: u64,
     /// Of a run's ten minutes: another cap is deployed, while old processes live on.
     pub deployed: u64,
+    /// Of a run's minutes, but for the last: the launch template gets a newer version.
+    pub new_version: u64,
+    /// Of EC2's seconds: the operator orders something.
+    pub ordered: u64,
 }
 
 impl Rates {
@@ -68,10 +74,13 @@ impl Rates {
         capacity: 0,
         never_boots: 0,
         falls_silent: 0,
+        falls_ill: 0,
         restarts: 0,
         by_hand: 0,
         throttled_minutes: 0,
         deployed: 0,
+        new_version: 0,
+        ordered: 0,
     };
 
     /// Everything goes wrong, all the time.
@@ -92,15 +101,18 @@ impl Rates {
         capacity: 10,
         never_boots: 60,
         falls_silent: 4,
+        falls_ill: 3,
         restarts: 4,
         by_hand: 2,
         throttled_minutes: 20,
         deployed: 250,
+        new_version: 100,
+        ordered: 8,
     };
 
     /// Each kind of fault by its name, so that a failing run can be tried without it.
     #[must_use]
-    pub fn kinds() -> [(&'static str, Rate); 20] {
+    pub fn kinds() -> [(&'static str, Rate); 23] {
         [
             ("lost_request", |rates| &mut rates.lost_request),
             ("lost_response", |rates| &mut rates.lost_response),
@@ -118,10 +130,13 @@ impl Rates {
             ("capacity", |rates| &mut rates.capacity),
             ("never_boots", |rates| &mut rates.never_boots),
             ("falls_silent", |rates| &mut rates.falls_silent),
+            ("falls_ill", |rates| &mut rates.falls_ill),
             ("restarts", |rates| &mut rates.restarts),
             ("by_hand", |rates| &mut rates.by_hand),
             ("throttled_minutes", |rates| &mut rates.throttled_minutes),
             ("deployed", |rates| &mut rates.deployed),
+            ("new_version", |rates| &mut rates.new_version),
+            ("ordered", |rates| &mut rates.ordered),
         ]
     }
 }
@@ -179,6 +194,8 @@ impl Plan {
         choose("POOL_AFTER_RELEASE", &["reuse", "reuse", "reset", "recycle"]);
         choose("POOL_SPOT_PERCENT", &["100", "50", "0"]);
         choose("POOL_QUEUE_MAX", &["2", "8"]);
+        choose("POOL_STOPPED_SIZE", &["0", "0", "1"]);
+        choose("POOL_MAX_LEASES_PER_INSTANCE", &["0", "0", "3"]);
         Self {
             seed,
             rates: Rates::ALL,
@@ -199,7 +216,7 @@ impl Plan {
 }
 
 /// Short times, so that much happens in a run and five quiet minutes are enough to settle everything.
-const FIXED: [(&str, &str); 11] = [
+const FIXED: [(&str, &str); 12] = [
     ("POOL_LEASE_TTL_SECONDS", "30"),
     ("POOL_LEASE_TTL_MAX_SECONDS", "90"),
     ("POOL_WAIT_MAX_SECONDS", "60"),
@@ -211,4 +228,5 @@ const FIXED: [(&str, &str); 11] = [
     ("POOL_BOOT_DEADLINE_SECONDS", "60"),
     ("POOL_HEARTBEAT_SECONDS", "10"),
     ("POOL_SCALE_OUT_COOLDOWN_SECONDS", "10"),
+    ("POOL_SCALE_IN_COOLDOWN_SECONDS", "30"),
 ];

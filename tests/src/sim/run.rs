@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::scale;
+use pool_core::snapshot::Snapshot;
 use tokio::task::LocalSet;
 use tokio::time::sleep;
 
 use crate::sim::background::{Task, schedule, spawn};
 use crate::sim::plan::{Plan, Rates};
 use crate::sim::world::lock;
-use crate::sim::{World, callers, chaos, machines};
+use crate::sim::{World, callers, chaos, machines, operator};
 
 /// After the last fault everything must agree within this time.
 const QUIET: Duration = Duration::from_mins(5);
@@ -87,6 +88,7 @@ async fn story(world: &Arc<World>) {
 pub async fn quiet(world: &Arc<World>) {
     world.line("quiet");
     world.end_faults();
+    operator::take_back(world).await;
     sleep(QUIET).await;
     settled(world).unwrap_or_else(|what| world.broken(&what));
     let checked = lock(&world.history).check();
@@ -97,9 +99,17 @@ fn settled(world: &World) -> Result<(), String> {
     let living = |one: &&ec2_sim::Instance| matches!(one.state.name(), "pending" | "running" | "stopped" | "stopping");
     let alive: BTreeSet<String> =
         world.ec2(|ec2, _| ec2.instances().filter(living).map(|one| one.id.clone()).collect());
-    let policy = world.settings().policy;
+    let (policy, control) = (world.settings().policy, world.control());
     let judge = lock(&world.judge);
-    judge.settled(&alive, scale::need(judge.shards(), &policy, world.now()).target)
+    let shares: i64 = judge.shards().iter().map(|shard| shard.share).sum();
+    if u64::try_from(shares) != Ok(control.layout.max_instances) {
+        return Err(format!("invariant 4: the shards share {shares} of a cap of {}", control.layout.max_instances));
+    }
+    let seen = Snapshot { shards: judge.shards(), control: &control, records: &[], policy: &policy, now: world.now() };
+    let wanted = scale::need(seen).target + policy.stopped_size;
+    // While the breaker is open fewer may be there, for as long as an hour.
+    let at_least = if scale::stopped_because(seen).is_some() { 0 } else { wanted.min(seen.cap()) };
+    judge.settled(&alive, at_least..=wanted.min(seen.cap()))
 }
 
 /// What a world came to.

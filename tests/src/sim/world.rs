@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use dynoxide::Database;
 use ec2_sim::{Answer, Config, Ec2, Faults};
+use pool_core::control::Control;
 use pool_core::ids::{Epoch, InstanceId, Token};
 use pool_core::time::Timestamp;
 use pool_fleet::Fleet;
@@ -221,6 +222,12 @@ impl World {
         act(&mut lock(&self.ec2), self.now_ms())
     }
 
+    /// What the pool launches from.
+    #[must_use]
+    pub fn launch_template_id(&self) -> &str {
+        &self.launch_template_id
+    }
+
     /// An item of the table as it is.
     #[must_use]
     pub fn item(&self, key: &str) -> Option<pool_store::codec::Item> {
@@ -279,6 +286,13 @@ impl World {
         let item = self.item(key).ok_or_else(|| format!("{key} is gone"))?;
         let shard = pool_store::codec::decode(&item).map_err(|damage| format!("{key}: {damage}"))?;
         lock(&self.judge).shard_written(self.now(), &shard)
+    }
+
+    /// The control record; the default one before the first write.
+    pub fn control(&self) -> Control {
+        let item = self.item(pool_store::names::CONTROL);
+        let json = item.as_ref().and_then(|item| item.get(pool_store::names::CONTROL_JSON)?.as_s().ok());
+        json.map(|json| serde_json::from_str(json).expect("the store wrote it")).unwrap_or_default()
     }
 
     fn count_instances(&self) -> Result<(), String> {

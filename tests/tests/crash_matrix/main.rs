@@ -1,19 +1,18 @@
 //! Every function dies at every one of its requests, before it is sent and after it took effect, in every situation of
-//! `situations`; then the ordinary schedules run, and after five minutes everything must agree. Pairs of crashes are
+//! `situations` and `of_policy`; then the ordinary schedules run, and after five minutes everything must agree. Pairs of crashes are
 //! sampled.
 
+mod of_policy;
 mod situations;
 
-use std::sync::Arc;
-
-use pool_tests::sim::background::{Task, once, spawn};
+use pool_tests::sim::background::{Task, once};
 use pool_tests::sim::callers::{call, call_once};
 use pool_tests::sim::invocation::CrashAt;
 use pool_tests::sim::run::{begin, quiet, report};
 use pool_tests::sim::{Report, World};
 use tokio::task::LocalSet;
 
-use situations::{Act, SITUATIONS, Situation, plan};
+use situations::{Act, Situation, plan};
 
 /// The situation, the act with a crash, perhaps another crash in the run that follows, and five ordinary minutes.
 /// Answers how many requests the act made.
@@ -33,18 +32,24 @@ fn play(situation: &Situation, crash: Option<CrashAt>, second: Option<(Task, Cra
         if let Some((task, crash)) = second {
             let _crashed = once(&world, &task, Some(crash)).await;
         }
-        if let Act::Call(request) = act {
-            // A caller that was told nothing asks again.
-            let world = Arc::clone(&world);
-            spawn(async move { drop(call(&world, request).await) });
-        }
+        let rest = async {
+            if let Act::Call(request) = act {
+                // A caller that was told nothing asks again.
+                call(&world, request).await;
+            }
+            quiet(&world).await;
+        };
         tokio::select! {
             biased;
             () = world.over.notified() => {}
-            () = quiet(&world) => {}
+            () = rest => {}
         }
         (report(&world), requests)
     })
+}
+
+fn all() -> impl Iterator<Item = &'static Situation> {
+    situations::SITUATIONS.iter().chain(of_policy::SITUATIONS)
 }
 
 fn expect_sound(report: &Report, told: &str) {
@@ -56,7 +61,7 @@ fn expect_sound(report: &Report, told: &str) {
 /// All crashes in the situations of one of three parts.
 fn part(part: usize) {
     let mut plays = 0;
-    for situation in SITUATIONS.iter().skip(part).step_by(3) {
+    for situation in all().skip(part).step_by(3) {
         let name = situation.name;
         let (clean, requests) = play(situation, None, None);
         expect_sound(&clean, name);
@@ -93,7 +98,7 @@ fn failure_01_every_crash_part_2() {
 fn pairs_of_crashes() {
     let mut random = pool_tests::random::Random::seeded();
     let mut plays = 0;
-    for situation in SITUATIONS {
+    for situation in all() {
         let (_, requests) = play(situation, None, None);
         for _ in 0..4 {
             let mut crash = |requests: usize| CrashAt {

@@ -18,8 +18,8 @@ use pool_tests::{Answer, Request, Route};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-const ANN: &str = "AIDAANN";
-const BOB: &str = "AIDABOB";
+pub(crate) const ANN: &str = "AIDAANN";
+pub(crate) const BOB: &str = "AIDABOB";
 
 /// What a function is asked.
 pub(crate) enum Act {
@@ -33,7 +33,7 @@ type Prepared<'a> = Pin<Box<dyn Future<Output = Act> + 'a>>;
 pub(crate) struct Situation {
     /// In words.
     pub(crate) name: &'static str,
-    variables: &'static [(&'static str, &'static str)],
+    pub(crate) variables: &'static [(&'static str, &'static str)],
     pub(crate) prepare: for<'a> fn(&'a Arc<World>) -> Prepared<'a>,
 }
 
@@ -45,6 +45,8 @@ pub(crate) fn plan(situation: &Situation) -> Plan {
         ("POOL_MIN", "0"),
         ("POOL_AFTER_RELEASE", "reuse"),
         ("POOL_QUEUE_MAX", "8"),
+        ("POOL_STOPPED_SIZE", "0"),
+        ("POOL_MAX_LEASES_PER_INSTANCE", "0"),
     ];
     for (name, value) in fixed.iter().chain(situation.variables) {
         plan.variables.retain(|(known, _)| known != name);
@@ -54,7 +56,7 @@ pub(crate) fn plan(situation: &Situation) -> Plan {
 }
 
 /// Waits until the shards are as wanted; they become so by themselves within some minutes.
-async fn until(world: &Arc<World>, what: &str, holds: impl Fn(&[Shard]) -> bool) {
+pub(crate) async fn until(world: &Arc<World>, what: &str, holds: impl Fn(&[Shard]) -> bool) {
     for _ in 0..6_000 {
         if holds(lock(&world.judge).shards()) {
             return;
@@ -64,19 +66,19 @@ async fn until(world: &Arc<World>, what: &str, holds: impl Fn(&[Shard]) -> bool)
     panic!("waited in vain: {what}: {:#?}", lock(&world.judge).shards());
 }
 
-async fn free(world: &Arc<World>, count: usize) {
+pub(crate) async fn free(world: &Arc<World>, count: usize) {
     until(world, "free instances", |shards| shards.iter().map(|shard| shard.free.len()).sum::<usize>() >= count).await;
 }
 
-async fn ask(world: &Arc<World>, request: Request) -> Answer {
+pub(crate) async fn ask(world: &Arc<World>, request: Request) -> Answer {
     call(world, request).await.expect("nothing goes wrong yet")
 }
 
-fn acquire(owner: &str, body: &Value) -> Request {
+pub(crate) fn acquire(owner: &str, body: &Value) -> Request {
     Request::new(Route::Acquire).by(owner).header("idempotency-key", "job").json(body)
 }
 
-async fn lease(world: &Arc<World>, owner: &str) -> Answer {
+pub(crate) async fn lease(world: &Arc<World>, owner: &str) -> Answer {
     free(world, 1).await;
     let answer = ask(world, acquire(owner, &json!({"ttl_seconds": 60}))).await;
     answer.is(201);
@@ -88,14 +90,14 @@ fn about(route: Route, owner: &str, lease: &Answer) -> Request {
 }
 
 /// Bob waits for what Ann holds.
-async fn waiting(world: &Arc<World>) -> (Answer, Answer) {
+pub(crate) async fn waiting(world: &Arc<World>) -> (Answer, Answer) {
     let held = lease(world, ANN).await;
     let waits = ask(world, acquire(BOB, &json!({"wait_seconds": 50}))).await;
     waits.is(202);
     (held, waits)
 }
 
-fn some_instance(world: &World) -> String {
+pub(crate) fn some_instance(world: &World) -> String {
     let judge = lock(&world.judge);
     let members = judge.shards().iter().flat_map(|shard| shard.members.keys()).next();
     members.expect("there is one").to_string()
@@ -121,7 +123,7 @@ fn key_of_shard_1() -> String {
     keys.into_iter().find(|key| home(&Token::of_key(&owner, key), 2) == 1).expect("half of them")
 }
 
-const ONE: &[(&str, &str)] = &[("POOL_SHARD_SIZE", "16")];
+pub(crate) const ONE: &[(&str, &str)] = &[("POOL_SHARD_SIZE", "16")];
 const TWO_SHARDS: &[(&str, &str)] = &[("POOL_SHARD_SIZE", "2"), ("POOL_MIN_AVAILABLE", "2")];
 
 /// All situations.

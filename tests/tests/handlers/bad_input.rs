@@ -19,12 +19,16 @@ fn good(route: Route, targets: &Targets) -> Request {
     let request = Request::new(route).by(ANN);
     match route {
         Route::Acquire => request.json(&json!({"wait_seconds": 10})),
-        Route::Look | Route::Release => request.about(&targets.lease),
+        Route::Look | Route::Release | Route::ForceRelease => request.about(&targets.lease),
         Route::Renew => request.about(&targets.lease).json(&json!({"ttl_seconds": 700})),
         Route::Ready => request.by_node(targets.instance.as_str()).json(&json!({"boot_id": 9, "cleaned_epoch": 999})),
         Route::Heartbeat => request.by_node(targets.instance.as_str()).json(&nodes::healthy()),
         Route::Pool => request,
         Route::Instance => request.about(targets.instance.as_str()),
+        Route::OrderPool => request.json(&json!({"paused": false, "reason": "it boots again"})),
+        Route::OrderInstance => {
+            request.about(targets.instance.as_str()).json(&json!({"order": "drain", "reason": "it is slow"}))
+        }
     }
 }
 

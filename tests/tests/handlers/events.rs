@@ -14,7 +14,7 @@ use serde_json::Value;
 const INSTANCE: &str = "i-0123456789abcdef0";
 
 /// Files with requests: the statuses on an empty pool and on one in which the instance is ready, in this order.
-const REQUESTS: [(Route, u16, u16); 8] = [
+const REQUESTS: [(Route, u16, u16); 11] = [
     (Route::Ready, 404, 204),
     (Route::Heartbeat, 404, 200),
     (Route::Pool, 200, 200),
@@ -23,6 +23,9 @@ const REQUESTS: [(Route, u16, u16); 8] = [
     (Route::Renew, 404, 404),
     (Route::Release, 204, 204),
     (Route::Acquire, 202, 201),
+    (Route::OrderPool, 200, 200),
+    (Route::OrderInstance, 404, 200),
+    (Route::ForceRelease, 204, 204),
 ];
 
 const OTHERS: [&str; 6] = [
@@ -43,6 +46,7 @@ async fn adopt(stage: &Stage) {
         market: Market::Spot,
         instance_types: vec!["t3.medium".to_owned()],
         subnets: stage.ec2_settings.subnets.clone(),
+        except: Vec::new(),
     };
     let intent = Intent { count: 1, launch: parameters, since };
     let sequence = stage.shard(0).await.sequence;

@@ -264,6 +264,8 @@ async fn without_the_table_every_route_says_when_to_try_again() {
         request = match route {
             Route::Ready => request.by_node(id).json(&json!({"boot_id": 1})),
             Route::Heartbeat => request.by_node(id).json(&nodes::healthy()),
+            Route::OrderPool => request.json(&json!({"paused": true, "reason": "a broken image"})),
+            Route::OrderInstance => request.json(&json!({"order": "drain", "reason": "it is slow"})),
             _ => request,
         };
         stage.call_in(&broken, request).await.is_problem(503, "unavailable");

@@ -20,6 +20,7 @@ async fn intend(stage: &Stage, count: u64) -> (LaunchToken, Intent) {
         market: Market::Spot,
         instance_types: vec!["t3.medium".to_owned()],
         subnets: stage.ec2_settings.subnets.clone(),
+        except: Vec::new(),
     };
     let intent = Intent { count, launch, since: stage.clock.now() };
     let sequence = stage.shard(0).await.sequence;
@@ -79,6 +80,44 @@ async fn failure_01_a_launch_that_was_not_recorded_is_adopted_once() {
     assert_eq!(members, expected);
     assert_eq!(stage.ec2.alive().len(), 2, "the repetition launched nothing new");
     stage.ready(&first).await.is(204);
+}
+
+#[tokio::test]
+async fn failure_01_a_repetition_that_ec2_refuses_says_nothing_about_the_first_call() {
+    let stage = Stage::new(&[("POOL_MAX", "4")]).await;
+    stage.scale().await;
+    let (token, intent) = intend(&stage, 2).await;
+    let launched = stage.fleet.launch(0, &token, &intent).await;
+    let refused = |count| ErrorNext {
+        action: "CreateFleet".to_owned(),
+        code: "UnauthorizedOperation".to_owned(),
+        count,
+        after_effect: false,
+    };
+    stage.ec2.fail(Faults { error_next: vec![refused(9)], ..Faults::default() });
+    stage.clock.pass(61);
+    stage.scale().await;
+    let shard = stage.shard(0).await;
+    assert_eq!((shard.intended(), shard.members.len()), (0, 2), "EC2 has them under the launch's tag");
+    assert!(launched.instances.iter().all(|one| shard.members.contains_key(&one.instance)), "{shard:?}");
+}
+
+#[tokio::test]
+async fn failure_01_a_refused_launch_keeps_its_place_until_its_tag_shows_that_nothing_came() {
+    let stage = Stage::new(&[("POOL_MAX", "4"), ("POOL_MIN_AVAILABLE", "2")]).await;
+    let refused = ErrorNext {
+        action: "CreateFleet".to_owned(),
+        code: "UnauthorizedOperation".to_owned(),
+        count: 9,
+        after_effect: false,
+    };
+    stage.ec2.fail(Faults { error_next: vec![refused], ..Faults::default() });
+    stage.scale().await;
+    assert_eq!(stage.shard(0).await.intended(), 2, "the SDK may have repeated a call whose answer was lost");
+    stage.clock.pass(61);
+    stage.scale().await;
+    let shard = stage.shard(0).await;
+    assert_eq!((shard.intended(), shard.members.len(), shard.room), (0, 0, 4));
 }
 
 #[tokio::test]

@@ -102,12 +102,16 @@ impl Scene {
         let word = json!({"boot_id": 99, "key": "f".repeat(32), "cleaned_epoch": 1_000});
         match route {
             Route::Acquire => request.header("idempotency-key", "job").json(&json!({"wait_seconds": 10})),
-            Route::Look | Route::Release => request.about(&self.lease),
+            Route::Look | Route::Release | Route::ForceRelease => request.about(&self.lease),
             Route::Renew => request.about(&self.lease).json(&json!({"ttl_seconds": 900})),
             Route::Ready => request.by_node(self.instance.as_str()).json(&word),
             Route::Heartbeat => request.by_node(self.instance.as_str()).json(&beat(77)),
             Route::Pool => request,
             Route::Instance => request.about(self.instance.as_str()),
+            Route::OrderPool => request.json(&json!({"paused": true, "reason": "the image does not boot"})),
+            Route::OrderInstance => {
+                request.about(self.instance.as_str()).json(&json!({"order": "drain", "reason": "it is slow"}))
+            }
         }
     }
 }
@@ -176,6 +180,11 @@ async fn invariant_10_another_owner_is_refused_on_every_route() {
             rows.push(row(what, scene.rightful(route).by(who), Harmless(200)));
         }
     }
+    // Orders are for everybody to whom IAM gives them; an instance gives none.
+    for route in Route::ALL.into_iter().filter(|route| route.is_of_operators()) {
+        let node = "AROALOCALNODEROLE0000:i-0123456789abcdef0";
+        rows.push(row("by a node", scene.rightful(route).by(node), Refused(403, "forbidden")));
+    }
     try_all(&scene.stage, rows).await;
     for route in [Route::Pool, Route::Instance] {
         let shown = scene.stage.call(scene.rightful(route).by(BOB)).await.of_status(200).to_string();
@@ -214,6 +223,20 @@ async fn an_expired_lease_is_refused_on_every_route() {
     try_expired(&scene, rows.collect()).await;
 }
 
+/// Orders about what is not there, or that are in force already.
+fn orders_in_vain(scene: &Scene) -> Vec<Row> {
+    let resume = json!({"paused": false, "reason": "it boots again"});
+    vec![
+        row("that is in force", scene.rightful(Route::OrderPool).json(&resume), Harmless(200)),
+        row(
+            "about no instance",
+            scene.rightful(Route::OrderInstance).about("i-0fedcba9876543210"),
+            Refused(404, "not-found"),
+        ),
+        row("about no lease", scene.rightful(Route::ForceRelease).about("0.AbCdEfGhIjKl"), Harmless(204)),
+    ]
+}
+
 /// The rows of an expired lease, and one for each route that knows no leases.
 async fn try_expired(scene: &Scene, mut rows: Vec<Row>) {
     let gone = "i-0fedcba9876543210";
@@ -234,6 +257,7 @@ async fn try_expired(scene: &Scene, mut rows: Vec<Row>) {
         Refused(404, "not-found"),
     ));
     rows.push(row("after an expiry", scene.rightful(Route::Pool), Harmless(200)));
+    rows.extend(orders_in_vain(scene));
     if !rows.iter().any(|row| row.request.route == Route::Release) {
         rows.push(row(
             "of a lease that never was",
@@ -282,7 +306,7 @@ async fn failure_20_a_replay_is_refused_or_changes_nothing_on_every_route() {
         row("again", scene.rightful(Route::Pool), Harmless(200)),
         row("again", scene.rightful(Route::Instance).about(instance.as_str()), Harmless(200)),
     ];
-    try_all(stage, rows).await;
+    try_all(stage, rows.into_iter().chain(orders_in_vain(&scene)).collect()).await;
     assert_eq!(stage.look(ANN, first).await.text("lease_id"), second.text("lease_id"));
 }
 
@@ -322,6 +346,11 @@ async fn invariant_10_a_forged_instance_is_refused_on_every_route() {
         // The node itself, but about the other one.
         let about = scene.rightful(route).about(scene.other.as_str());
         rows.push(row("about another instance", about, Refused(403, "forbidden")));
+    }
+    // An instance gives no orders.
+    for route in Route::ALL.into_iter().filter(|route| route.is_of_operators()) {
+        let node = format!("{NODE_ROLE_ID}:{}", scene.instance);
+        rows.push(row("by a node", scene.rightful(route).by(&node), Refused(403, "forbidden")));
     }
     // To be a node, true or forged, opens no lease: not even the one on its own instance.
     for (what, request) in forgeries(&scene.rightful(Route::Look), &scene.instance, &scene.other) {

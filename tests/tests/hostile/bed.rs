@@ -84,6 +84,11 @@ impl Bed {
             Route::Heartbeat => request.by_node(&self.instance).json(&nodes::healthy()),
             Route::Pool => request,
             Route::Instance => request.about(&self.instance),
+            Route::OrderPool => request.json(&json!({"paused": true, "max_instances": 5, "reason": "a broken image"})),
+            Route::OrderInstance => {
+                request.about(&self.instance).json(&json!({"order": "cordon", "reason": "it is slow"}))
+            }
+            Route::ForceRelease => request.about(&self.lease),
         }
     }
 
@@ -149,6 +154,7 @@ fn serves(route: Route) -> &'static str {
         Route::Release => "release",
         Route::Ready | Route::Heartbeat => "register",
         Route::Pool | Route::Instance => "status",
+        Route::OrderPool | Route::OrderInstance | Route::ForceRelease => "operate",
     }
 }
 

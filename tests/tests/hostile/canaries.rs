@@ -124,7 +124,7 @@ async fn live(bench: &Bench, secrets: &mut Secrets) {
             let request = match route {
                 Route::Ready => request.json(&json!({"boot_id": 11, "key": NODE_KEY})),
                 Route::Heartbeat => request.json(&nodes::healthy()),
-                Route::Instance => request.about(&instance),
+                Route::Instance | Route::OrderInstance => request.about(&instance),
                 _ => request,
             };
             call(request).await;

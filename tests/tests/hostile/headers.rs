@@ -104,7 +104,8 @@ impl Target {
         let expected = match route {
             _ if unique_id.is_empty() => 403,
             Route::Look | Route::Renew | Route::Release if unique_id != ANN => 403,
-            Route::Release => 204,
+            _ if route.is_of_operators() && unique_id == pool_tests::request::NODE_ROLE_ID => 403,
+            Route::Release | Route::ForceRelease => 204,
             Route::Acquire => 201,
             Route::Ready | Route::Heartbeat => {
                 let itself = user == format!("{}:{}", pool_tests::request::NODE_ROLE_ID, self.bed.instance);

@@ -234,6 +234,7 @@ fn rich() -> Shard {
         market: Market::OnDemand,
         instance_types: vec!["t3.medium".into()],
         subnets: vec!["subnet-1".into()],
+        except: Vec::new(),
     };
     let mut shard = Shard::new(0);
     (shard.epoch, shard.sequence, shard.room, shard.share, shard.layout) = (40, 7, 1, 9, 1);

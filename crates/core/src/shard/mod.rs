@@ -182,6 +182,17 @@ pub struct Launch {
     /// Subnets, at most one in a zone.
     #[serde(rename = "s")]
     pub subnets: Vec<String>,
+    /// Pairs of type and subnet that are left out, since they have nothing to sell.
+    #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// The pairs of type and subnet that are tried.
+    pub fn pairs(&self) -> impl Iterator<Item = (&String, &String)> {
+        let pairs = self.instance_types.iter().flat_map(|t| self.subnets.iter().map(move |s| (t, s)));
+        pairs.filter(|(t, s)| !self.except.iter().any(|(without_t, without_s)| (without_t, without_s) == (*t, *s)))
+    }
 }
 
 /// An instance under way to another shard.

@@ -62,7 +62,7 @@ fn a_home_found_by_an_older_layout_is_found_anew() {
 fn with_nothing_free_a_request_waits_or_is_refused() {
     let full = shard(7).held(2, 2).waiting(3).waiting(4);
     assert_eq!(asked(&request(0), &full), Step::Refuse(Refusal::NothingFree));
-    let terms = Terms { owner: ann(), until: NOW + 60, hard_end: NOW + 28_860, ttl_seconds: 600 };
+    let terms = Terms { owner: ann(), until: NOW + 60, hard_end: NOW + 300 + 28_800, ttl_seconds: 600 };
     let of = |queue_max| acquire(&request(60), Some(&full), &Policy { queue_max, ..policy() }, NOW);
     let enqueue = Transition::Enqueue { token: token(1), terms, layout: 2, queue_max: 3 };
     assert_eq!(of(3), Step::Try(enqueue));

@@ -2,6 +2,7 @@
 
 use pool_core::access;
 use pool_core::answer::{Lease, LeaseState, lease};
+use pool_core::eta::{Expectations, Outlook};
 use pool_core::ids::NodeKey;
 use pool_core::policy::Policy;
 use pool_core::shard::Shard;
@@ -27,10 +28,11 @@ fn active() -> Lease {
         position: None,
         eta_seconds: None,
         deadline: None,
+        outlook: None,
     }
 }
 
-fn pending(position: u64, eta_seconds: Option<u64>) -> Lease {
+fn pending(position: u64, outlook: Outlook) -> Lease {
     Lease {
         lease_id: format!("7.{}", token(1)),
         state: LeaseState::Pending,
@@ -41,8 +43,9 @@ fn pending(position: u64, eta_seconds: Option<u64>) -> Lease {
         expires_at: None,
         expires_in_seconds: None,
         position: Some(position),
-        eta_seconds,
+        eta_seconds: None,
         deadline: None,
+        outlook: Some(outlook),
     }
 }
 
@@ -72,23 +75,29 @@ fn an_interrupted_holder_is_told_the_deadline_as_long_as_there_is_one() {
     assert_eq!(told(&shard(7).held(1, 1).vanished(1)), Some(gone));
 }
 
+/// The answer shows what the shard knows; when an instance comes is estimated with the control record (`eta.rs`).
 #[test]
-fn a_waiter_is_told_its_place_and_when_an_instance_is_expected() {
-    assert_eq!(told(&shard(7).waiting(1)), Some(pending(1, None)), "nothing can be said");
-    // In seconds from now: a boot in 40, two launches in 45, a lease in 60.
+fn a_waiter_is_told_its_place_and_shown_what_is_on_its_way() {
+    let nothing = || Outlook { ahead: 0, boots: Vec::new(), leases: Vec::new(), room: 4 };
+    assert_eq!(told(&shard(7).waiting(1)), Some(pending(1, nothing())));
     let coming = shard(7).booting(2).since(2, NOW - 20).intending(3, 2).held(4, 4);
     let behind = |ahead: u8| (0..ahead).fold(coming.clone(), |shard, n| shard.waiting(10 + n)).waiting(1);
-    for (ahead, eta) in [(0, Some(40)), (1, Some(45)), (2, Some(45)), (3, Some(60)), (4, None)] {
-        assert_eq!(told(&behind(ahead)), Some(pending(u64::from(ahead) + 1, eta)), "{ahead} are before it");
+    for ahead in [0_u8, 1, 4] {
+        let outlook = Outlook { ahead: ahead.into(), boots: vec![20, 15, 15], leases: vec![60], ..nothing() };
+        assert_eq!(told(&behind(ahead)), Some(pending(u64::from(ahead) + 1, outlook)), "{ahead} are before it");
     }
 }
 
 #[test]
-fn what_should_have_come_already_is_expected_in_a_second() {
-    for seconds in [59, 60, 61, 90] {
-        assert_eq!(told(&shard(7).booting(2).since(2, NOW - seconds).waiting(1)), Some(pending(1, Some(1))));
-    }
-    assert_eq!(told(&shard(7).booting(2).since(2, NOW - 58).waiting(1)), Some(pending(1, Some(2))));
+fn an_estimate_is_made_of_a_wait_and_of_nothing_else() {
+    let expectations = Expectations::default();
+    let mut waits = told(&shard(7).waiting(1)).expect("it waits");
+    waits.estimate(&expectations);
+    assert_eq!(waits.eta_seconds, expectations.eta_seconds(waits.outlook.as_ref().expect("a wait has one")));
+    assert!(waits.eta_seconds.is_some());
+    let mut holds = active();
+    holds.estimate(&expectations);
+    assert_eq!(holds, active());
 }
 
 #[test]

@@ -2,13 +2,17 @@
 //!
 //! Every number differs from every other one and from zero, so that a wrong one is seen. Leases and waits are Ann's.
 
+use pool_core::control::{Control, KnownTemplate, Measures};
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, ShardNo, Token, TransferId};
+use pool_core::node::InstanceRecord;
 use pool_core::policy::Policy;
-use pool_core::reap_idle::{Ec2Instance, Ec2State};
+use pool_core::reap_idle::{Ec2Instance, Ec2State, Ec2Word};
+use pool_core::scale::Template;
 use pool_core::shard::{
     Fate, Intent, Kind, Launch, LeaseRef, Leaving, Market, Member, Next, Refused, Shard, StopPhase, Stopped, Terms,
     Tombstone, Transfer, Transition,
 };
+use pool_core::snapshot::Snapshot;
 use pool_core::time::Timestamp;
 
 /// The moment at which everything is judged: 2026-11-23T18:13:20Z.
@@ -70,9 +74,9 @@ pub(crate) fn lease_terms() -> Terms {
     Terms { owner: ann(), until: NOW + 60, hard_end: NOW + 1_000, ttl_seconds: 600 }
 }
 
-/// The terms of every wait.
+/// The terms of every wait: it began ten seconds ago, as its hard end tells.
 pub(crate) fn wait_terms() -> Terms {
-    Terms { owner: ann(), until: NOW + 90, hard_end: NOW + 2_000, ttl_seconds: 300 }
+    Terms { owner: ann(), until: NOW + 90, hard_end: NOW - 10 + 300 + 28_800, ttl_seconds: 300 }
 }
 
 /// The grant of instance `n` under `LEASE_EPOCH`.
@@ -92,6 +96,7 @@ pub(crate) fn intent(count: u64, market: Market) -> Intent {
         market,
         instance_types: vec!["t3.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
+        except: Vec::new(),
     };
     Intent { count, launch, since: NOW - 15 }
 }
@@ -107,6 +112,59 @@ pub(crate) fn found(n: u64, state: Ec2State) -> Ec2Instance {
         shard: Some(7),
         launch: Some(launch_token(n)),
     }
+}
+
+/// EC2 lists these members in these states.
+pub(crate) fn listed<const N: usize>(states: [(u64, Ec2State); N]) -> Ec2Word {
+    let listed = states.into_iter().map(|(n, state)| (instance(n), found(n, state))).collect();
+    Ec2Word { listed, ..Ec2Word::default() }
+}
+
+/// EC2 lists these members as running, launched so many seconds ago.
+pub(crate) fn launched<const N: usize>(seconds: [(u64, u64); N]) -> Ec2Word {
+    let mut ec2 = listed(seconds.map(|(n, _)| (n, Ec2State::Running)));
+    for (n, seconds) in seconds {
+        ec2.listed.get_mut(&instance(n)).expect("listed").launched_at = NOW - seconds;
+    }
+    ec2
+}
+
+/// The heartbeat of a node at that moment, half busy.
+pub(crate) fn beat(n: u64, at: Timestamp, healthy: bool) -> InstanceRecord {
+    InstanceRecord {
+        instance: instance(n),
+        shard: Some(7),
+        healthy,
+        cpu_percent: 50.0,
+        memory_percent: 40.0,
+        sessions: 0,
+        beat_at: Some(at),
+        ready_at: None,
+        boot_seconds: None,
+        history: Vec::new(),
+    }
+}
+
+/// What EC2 is to launch from.
+pub(crate) fn template() -> Template {
+    Template { id: "lt-1".to_owned(), version: 5, subnets: vec!["subnet-a".to_owned(), "subnet-b".to_owned()] }
+}
+
+/// A policy with one instance type and room for a hundred instances, that keeps so many free.
+pub(crate) fn keeping(min_available: u64) -> Policy {
+    Policy { min_available, max_instances: 100, instance_types: vec!["t3.medium".to_owned()], ..policy() }
+}
+
+/// A control record of which a look at the pool changes nothing: the template is known, the leases were just looked at.
+pub(crate) fn control() -> Control {
+    let template = KnownTemplate { version: 5, seen_at: NOW - 1 };
+    let measures = Measures { looked_at: NOW - 1, ..Measures::default() };
+    Control { template, measures, ..Control::default() }
+}
+
+/// What a plan looks at now, when no node has told anything.
+pub(crate) fn seen<'a>(shards: &'a [Shard], control: &'a Control, policy: &'a Policy) -> Snapshot<'a> {
+    Snapshot { shards, control, records: &[], policy, now: NOW }
 }
 
 /// An empty shard in the middle of its life.

@@ -3,23 +3,20 @@
 
 use pool_core::control::{Control, CoolDown, Layout};
 use pool_core::ids::{LaunchToken, ShardNo};
+use pool_core::launch_budget::LaunchBudget;
 use pool_core::offering;
 use pool_core::policy::Policy;
-use pool_core::scale::{PlannedLaunch, Template, plan, resizes, stale_intents};
+use pool_core::scale::{PlannedLaunch, plan, repeats, resizes};
 use pool_core::shard::{Intent, Launch, Market, Shard, Transition};
 
-use crate::given::{Given, NOW, intent, launch_token, policy, shard};
-
-fn template() -> Template {
-    Template { id: "lt-1".to_owned(), version: 5, subnets: vec!["subnet-a".to_owned(), "subnet-b".to_owned()] }
-}
+use crate::given::{Given, NOW, intent, launch_token, policy, seen, shard, template};
 
 fn keeping(min_available: u64) -> Policy {
     Policy { min_available, max_instances: 100, ..policy() }
 }
 
 fn launches(shards: &[Shard], control: &Control, policy: &Policy) -> Vec<PlannedLaunch> {
-    plan(shards, control, policy, &template(), "browsers", NOW).launches
+    plan(seen(shards, control, policy), &template(), "browsers").launches
 }
 
 /// Which shard launches how many under which number, in the order of the plan.
@@ -37,12 +34,13 @@ fn with_room(number: ShardNo, room: i64) -> Shard {
 
 #[test]
 fn a_launch_is_written_down_with_its_token_and_its_exact_parameters() {
-    let launch = |market, types: &[&str], subnets: &[&str]| Launch {
+    let launch = |market, types: &[&str], except: &[(&str, &str)]| Launch {
         template_id: "lt-1".to_owned(),
         template_version: 5,
         market,
         instance_types: types.iter().map(|&t| t.to_owned()).collect(),
-        subnets: subnets.iter().map(|&s| s.to_owned()).collect(),
+        subnets: template().subnets,
+        except: except.iter().map(|&(t, s)| (t.to_owned(), s.to_owned())).collect(),
     };
     let planned = |sequence, count, launch: Launch| {
         let token = LaunchToken::trusted(format!("browsers-7-{sequence}-1795457600"));
@@ -51,7 +49,7 @@ fn a_launch_is_written_down_with_its_token_and_its_exact_parameters() {
         PlannedLaunch { shard: 7, launch: token, intent, transition }
     };
     let all = ["t2.medium", "t3.medium", "t3a.medium"];
-    // One Spot offering cools, and the other subnet still has its type.
+    // One type cools in both subnets. Another does in one of them: the pair is left out, the type and the subnet are not.
     let cool_down = CoolDown { until: NOW + 60, failures: 1, cause: String::new() };
     let cools = [("t2.medium", "subnet-a"), ("t2.medium", "subnet-b"), ("t3.medium", "subnet-a")];
     let offerings = cools.map(|(t, s)| (offering::name(t, s, Market::Spot), cool_down.clone()));
@@ -60,8 +58,8 @@ fn a_launch_is_written_down_with_its_token_and_its_exact_parameters() {
     assert_eq!(
         launches(&[shard(7)], &control, &policy),
         [
-            planned(9, 1, launch(Market::OnDemand, &all, &["subnet-a", "subnet-b"])),
-            planned(10, 2, launch(Market::Spot, &["t3.medium", "t3a.medium"], &["subnet-a", "subnet-b"])),
+            planned(9, 1, launch(Market::OnDemand, &all, &[])),
+            planned(10, 2, launch(Market::Spot, &["t3.medium", "t3a.medium"], &[("t3.medium", "subnet-a")])),
         ]
     );
 }
@@ -113,18 +111,53 @@ fn the_second_market_has_the_room_that_the_first_one_left() {
     let shards = [with_room(7, 6), with_room(8, 5)];
     assert_eq!(
         spread(&shards, &Policy { on_demand_base: 3, ..keeping(6) }),
-        [(7, 2, 9), (8, 1, 9), (7, 1, 10), (8, 2, 10)]
+        [(7, 2, 9), (8, 1, 9), (7, 2, 10), (8, 1, 10)]
     );
 }
 
 #[test]
-fn an_intent_whose_run_died_is_repeated_as_it_is() {
+fn an_intent_whose_run_died_is_repeated_as_it_is_the_oldest_first() {
     let since = |seconds| Intent { since: NOW - seconds, ..intent(2, Market::Spot) };
-    let shard = shard(7).with(|shard| {
-        shard.intents =
-            [(launch_token(1), since(60)), (launch_token(2), since(61)), (launch_token(3), since(500))].into();
+    let first = shard(7).with(|shard| {
+        shard.intents = [(launch_token(1), since(60)), (launch_token(2), since(61))].into();
     });
-    assert_eq!(stale_intents(&shard, NOW), [(launch_token(2), since(61)), (launch_token(3), since(500))]);
+    let second = shard(8).with(|shard| shard.intents = [(launch_token(3), since(500))].into());
+    let (repeated, after) = repeats(&[first, second], &Control::default(), NOW);
+    assert_eq!(repeated, [(8, launch_token(3), since(500)), (7, launch_token(2), since(61))]);
+    let launch_budget = LaunchBudget { calls: 3, counted_at: NOW, refusals: 0 };
+    assert_eq!(after, Control { launch_budget, ..Control::default() });
+    assert_eq!(repeats(&[shard(7).intending(1, 2)], &Control::default(), NOW), (Vec::new(), Control::default()));
+}
+
+#[test]
+fn no_more_intents_are_repeated_than_the_launch_budget_has_calls_for() {
+    let since = |seconds| Intent { since: NOW - seconds, ..intent(2, Market::Spot) };
+    let many = shard(7).with(|shard| shard.intents = (1..=9).map(|n| (launch_token(n), since(500 - n))).collect());
+    for (calls, repeated) in [(0, 0), (2, 2), (5, 5)] {
+        let launch_budget = LaunchBudget { calls, counted_at: NOW, refusals: 1 };
+        let control = Control { launch_budget, ..Control::default() };
+        let (again, after) = repeats(std::slice::from_ref(&many), &control, NOW);
+        let oldest: Vec<_> = (1..=repeated).map(|n| (7, launch_token(n), since(500 - n))).collect();
+        assert_eq!((again, after.launch_budget.calls), (oldest, 0), "{calls} calls");
+    }
+}
+
+/// Each launch is a call of its own, so a burst goes to the five shards with most room and the rest waits for the refill.
+#[test]
+fn a_burst_is_packed_into_no_more_shards_than_the_budget_has_calls_for() {
+    let shards: Vec<Shard> = (1..=8).map(|number| with_room(number, 4 + i64::from(number))).collect();
+    assert_eq!(spread(&shards, &keeping(40)), [(8, 10, 9), (7, 9, 9), (6, 8, 9), (5, 7, 9), (4, 6, 9)]);
+    assert_eq!(spread(&shards, &keeping(51)), spread(&shards, &keeping(50)), "these five have no more room");
+    let budget = |calls, counted_at| Control {
+        launch_budget: LaunchBudget { calls, counted_at, refusals: 0 },
+        ..Control::default()
+    };
+    let of = |control: &Control| launches(&shards, control, &keeping(40)).iter().map(|l| l.shard).collect::<Vec<_>>();
+    assert_eq!(of(&budget(1, NOW)), [8]);
+    assert_eq!(of(&budget(1, NOW - 1)), [8, 7, 6], "two come back each second");
+    assert!(of(&budget(0, NOW)).is_empty());
+    let used_up = plan(seen(&shards, &budget(0, NOW), &keeping(40)), &template(), "browsers");
+    assert!(used_up.why.ends_with(": the launch budget is used up"), "{}", used_up.why);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Which offerings are tried, and what is remembered of those that failed.
 
 use pool_core::control::{Control, CoolDown, Halt};
-use pool_core::offering::{LaunchFailure, Meaning, name, open_offerings, remember};
+use pool_core::launch_budget::LaunchBudget;
+use pool_core::offering::{Choice, LaunchFailure, Meaning, Offerings, name, offerings, probing, remember};
 use pool_core::policy::Policy;
 use pool_core::shard::{Launch, Market};
 use pool_core::time::Timestamp;
@@ -19,6 +20,7 @@ fn launch(market: Market) -> Launch {
         market,
         instance_types: owned(["a.large", "b.large"]),
         subnets: owned(["s", "t"]),
+        except: Vec::new(),
     }
 }
 
@@ -54,34 +56,66 @@ fn an_offering_is_named_by_type_subnet_and_market() {
     assert_eq!(name("a.large", "s", Market::OnDemand), "a.large/s/on-demand");
 }
 
-#[test]
-fn a_type_stays_open_while_one_of_its_subnets_does_and_the_reverse() {
+fn choice(types: &[&str], subnets: &[&str], except: &[(&str, &str)]) -> Choice {
+    Choice {
+        instance_types: types.iter().map(|&t| t.to_owned()).collect(),
+        subnets: subnets.iter().map(|&s| s.to_owned()).collect(),
+        except: except.iter().map(|&(t, s)| (t.to_owned(), s.to_owned())).collect(),
+    }
+}
+
+/// What may be tried of Spot when the cool-downs of these offerings end then.
+fn tried(cool: &[(&str, Timestamp)]) -> Offerings {
     let policy = Policy { instance_types: owned(["a.large", "b.large"]), ..policy() };
-    let open = |cool: &[&str]| {
-        let control = Control {
-            offerings: cool.iter().map(|name| ((*name).to_owned(), cool_down(NOW + 1, 1))).collect(),
-            ..Control::default()
-        };
-        open_offerings(&policy, &owned(["s", "t"]), &control, Market::Spot, NOW)
-    };
-    let both = (owned(["a.large", "b.large"]), owned(["s", "t"]));
-    assert_eq!(open(&[]), both);
-    assert_eq!(open(&["a.large/s/spot"]), both);
-    assert_eq!(open(&["a.large/s/on-demand", "a.large/t/on-demand"]), both, "another market is another offering");
-    assert_eq!(open(&["a.large/s/spot", "a.large/t/spot"]), (owned(["b.large"]), owned(["s", "t"])));
-    assert_eq!(open(&["a.large/s/spot", "b.large/s/spot"]), (owned(["a.large", "b.large"]), owned(["t"])));
-    let all = ["a.large/s/spot", "a.large/t/spot", "b.large/s/spot", "b.large/t/spot"];
-    assert_eq!(open(&all), (Vec::new(), Vec::new()));
+    let offering = |(name, until): &(&str, Timestamp)| ((*name).to_owned(), cool_down(*until, 1));
+    let control = Control { offerings: cool.iter().map(offering).collect(), ..Control::default() };
+    offerings(&policy, &owned(["s", "t"]), &control, Market::Spot, NOW)
 }
 
 #[test]
-fn an_offering_is_open_again_at_the_end_of_its_cool_down() {
-    let policy = Policy { instance_types: owned(["a.large"]), ..policy() };
-    for (until, open) in [(NOW + 1, false), (NOW, true), (NOW - 1, true)] {
-        let control = cooling([("a.large/s/spot", cool_down(until, 1))]);
-        let (types, subnets) = open_offerings(&policy, &owned(["s"]), &control, Market::Spot, NOW);
-        assert_eq!((types.is_empty(), subnets.is_empty()), (!open, !open));
+fn a_pair_that_cools_is_left_out_and_its_type_and_subnet_only_with_their_last_pair() {
+    let open = |cool: &[&str]| {
+        let cool: Vec<_> = cool.iter().map(|name| (*name, NOW + 1)).collect();
+        let Offerings { open, in_doubt } = tried(&cool);
+        assert_eq!(in_doubt, None, "what cools is not in doubt");
+        open
+    };
+    let both = || Some(choice(&["a.large", "b.large"], &["s", "t"], &[]));
+    assert_eq!(open(&[]), both());
+    assert_eq!(open(&["a.large/s/on-demand", "a.large/t/on-demand"]), both(), "another market is another offering");
+    let one = choice(&["a.large", "b.large"], &["s", "t"], &[("a.large", "s")]);
+    assert_eq!(open(&["a.large/s/spot"]), Some(one));
+    assert_eq!(open(&["a.large/s/spot", "a.large/t/spot"]), Some(choice(&["b.large"], &["s", "t"], &[])));
+    assert_eq!(open(&["a.large/s/spot", "b.large/s/spot"]), Some(choice(&["a.large", "b.large"], &["t"], &[])));
+    let crossed = choice(&["a.large", "b.large"], &["s", "t"], &[("a.large", "s"), ("b.large", "t")]);
+    assert_eq!(open(&["a.large/s/spot", "b.large/t/spot"]), Some(crossed));
+    assert_eq!(open(&["a.large/s/spot", "a.large/t/spot", "b.large/s/spot", "b.large/t/spot"]), None);
+}
+
+/// It was open again at once before; now nobody knows whether it works again until a single instance was tried.
+#[test]
+fn an_offering_is_in_doubt_at_the_end_of_its_cool_down() {
+    let others = || Some(choice(&["a.large", "b.large"], &["s", "t"], &[("a.large", "s")]));
+    for (until, in_doubt) in [(NOW + 1, false), (NOW, true), (NOW - 1, true)] {
+        let doubt = in_doubt.then(|| choice(&["a.large"], &["s"], &[]));
+        assert_eq!(tried(&[("a.large/s/spot", until)]), Offerings { open: others(), in_doubt: doubt });
     }
+    let crossed = choice(&["a.large", "b.large"], &["s", "t"], &[("a.large", "t"), ("b.large", "s")]);
+    let tried = tried(&[("a.large/s/spot", NOW), ("b.large/t/spot", NOW), ("b.large/s/spot", NOW + 1)]);
+    assert_eq!(tried.in_doubt, Some(crossed));
+    assert_eq!(tried.open, Some(choice(&["a.large"], &["t"], &[])));
+}
+
+#[test]
+fn what_is_being_tried_is_left_alone_for_a_minute_and_nothing_else_is() {
+    let names = ["a.large/s/spot", "b.large/t/spot", "a.large/t/spot", "a.large/s/on-demand"];
+    let mut control = cooling(names.map(|name| (name, cool_down(NOW - 9, 2))));
+    let launch = Launch { except: vec![("a.large".to_owned(), "t".to_owned())], ..launch(Market::Spot) };
+    probing(&mut control, &launch, NOW);
+    let until = |name: &str| control.offerings[name].until;
+    assert_eq!(names.map(until), [NOW + 60, NOW + 60, NOW - 9, NOW - 9]);
+    assert_eq!(control.offerings.len(), 4, "what never failed is not remembered for being tried");
+    assert_eq!(control.offerings[names[0]].failures, 2, "nor is it forgiven");
 }
 
 #[test]
@@ -136,10 +170,40 @@ fn what_only_a_person_can_mend_halts_launching_unless_others_work() {
 
 #[test]
 fn what_says_nothing_about_an_offering_is_not_held_against_it() {
-    for meaning in [Meaning::Throttled, Meaning::TokenSpent, Meaning::Unknown, Meaning::WrongState, Meaning::Unclear] {
+    for meaning in [Meaning::TokenSpent, Meaning::Unknown, Meaning::WrongState, Meaning::Unclear] {
         let control = after(Control::default(), &[], Some(failure(meaning, Some(("a.large", "s")))));
         assert_eq!(control, Control::default(), "{meaning:?}");
     }
+}
+
+/// "Too many requests" is about the account, not about an offering: the launch budget bears it.
+#[test]
+fn a_refusal_for_coming_too_soon_empties_the_launch_budget_until_a_call_works() {
+    let control = after(Control::default(), &[], Some(failure(Meaning::Throttled, Some(("a.large", "s")))));
+    let LaunchBudget { calls, counted_at, refusals } = control.launch_budget;
+    assert_eq!((calls, refusals, control.offerings.len(), &control.halted), (0, 1, 0, &None));
+    assert!((NOW + 4..=NOW + 6).contains(&counted_at), "{counted_at}");
+    let again = after(control.clone(), &[], Some(failure(Meaning::Throttled, None))).launch_budget;
+    assert!(again.refusals == 2 && (NOW + 8..=NOW + 12).contains(&again.counted_at), "{again:?}");
+    let worked = after(control.clone(), &[("a.large", "s")], None).launch_budget;
+    assert_eq!(worked, LaunchBudget { refusals: 0, ..control.launch_budget });
+    assert_eq!(after(control.clone(), &[], None), control, "nothing was launched");
+    let both = after(control, &[("a.large", "s")], Some(failure(Meaning::Throttled, None))).launch_budget;
+    assert_eq!(both.refusals, 1, "what was taken before it counts first");
+}
+
+#[test]
+fn pools_with_other_templates_come_back_to_ec2_at_other_moments() {
+    let refused = |template: &str| {
+        let launch = Launch { template_id: template.to_owned(), ..launch(Market::Spot) };
+        let mut control = Control::default();
+        for _ in 0..6 {
+            remember(&mut control, &launch, &[], &[failure(Meaning::Throttled, None)], &policy(), NOW);
+        }
+        control.launch_budget.counted_at
+    };
+    let moments: std::collections::BTreeSet<_> = ["lt-0", "lt-1", "lt-10", "lt-01", "pool"].map(refused).into();
+    assert_eq!(moments.len(), 5, "{moments:?}");
 }
 
 #[test]

@@ -233,7 +233,18 @@ fn a_lease_ends_at_its_hard_end_at_the_latest() {
 #[test]
 fn a_lease_that_is_handed_over_at_the_last_moment_of_a_wait_can_live_its_whole_life() {
     let terms = Policy { lease_ttl_max_seconds: 900, ..policy() }.wait_terms(&ann(), 600, 70, NOW);
-    assert_eq!(terms, Terms { owner: ann(), until: NOW + 70, hard_end: NOW + 970, ttl_seconds: 600 });
+    // However short the wait is, the hard end is that of the longest one.
+    assert_eq!(terms, Terms { owner: ann(), until: NOW + 70, hard_end: NOW + 1_200, ttl_seconds: 600 });
+}
+
+#[test]
+fn the_terms_of_a_wait_tell_when_it_began() {
+    let policy = Policy { lease_ttl_max_seconds: 900, ..policy() };
+    for seconds in [0, 70, 300] {
+        assert_eq!(policy.waiting_since(&policy.wait_terms(&ann(), 600, seconds, NOW)), NOW, "{seconds} s");
+    }
+    let longer = policy.wait_terms(&ann(), 600, 301, NOW);
+    assert_eq!(longer.hard_end, NOW + 1_201, "a lease can live its whole life even then");
 }
 
 #[test]

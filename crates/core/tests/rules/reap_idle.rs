@@ -1,24 +1,20 @@
 //! Which instance is withdrawn, why, in which order and within which budget; which is terminated, and which is gone.
 
+use pool_core::control::{Control, Order, Orders};
 use pool_core::ids::{InstanceId, ShardNo};
 use pool_core::node::InstanceRecord;
 use pool_core::policy::Policy;
-use pool_core::reap_idle::{Ec2State, Ec2Word, gone, removals, to_terminate};
+use pool_core::reap_idle::{self, Ec2State, Ec2Word, Removal, gone, plan};
 use pool_core::schedule;
 use pool_core::shard::{Apart, Leaving, Shard, Transition};
+use pool_core::snapshot::Snapshot;
 use pool_core::time::Timestamp;
 
-use crate::given::{Given, NOW, found, instance, policy, shard};
+use crate::given::{Given, NOW, beat, found, instance, launched, listed, policy, seen, shard};
 
 /// A policy that may remove everything and keeps nothing free.
 fn unbound() -> Policy {
     Policy { removal_budget_percent: 100, min_available: 0, ..policy() }
-}
-
-/// EC2 lists these members in these states.
-fn listed<const N: usize>(states: [(u64, Ec2State); N]) -> Ec2Word {
-    let listed = states.into_iter().map(|(n, state)| (instance(n), found(n, state))).collect();
-    Ec2Word { listed, ..Ec2Word::default() }
 }
 
 /// EC2 was asked for this member by its id and does not know it.
@@ -26,17 +22,9 @@ fn unknown(n: u64) -> Ec2Word {
     Ec2Word { asked: [(instance(n), None)].into(), ..Ec2Word::default() }
 }
 
-fn beat(n: u64, at: Timestamp, healthy: bool) -> InstanceRecord {
-    InstanceRecord {
-        instance: instance(n),
-        shard: Some(7),
-        healthy,
-        cpu_percent: 0.0,
-        memory_percent: 0.0,
-        sessions: 0,
-        beat_at: Some(at),
-        history: Vec::new(),
-    }
+fn removals(shards: &[Shard], ec2: &Ec2Word, records: &[InstanceRecord], policy: &Policy) -> Vec<Removal> {
+    let control = Control::default();
+    plan(Snapshot { records, ..seen(shards, &control, policy) }, ec2).removals
 }
 
 /// The removals in brief: of which shard, which instance, why.
@@ -46,7 +34,7 @@ fn planned(
     records: &[InstanceRecord],
     policy: &Policy,
 ) -> Vec<(ShardNo, InstanceId, String)> {
-    let removals = removals(shards, ec2, records, policy, NOW);
+    let removals = removals(shards, ec2, records, policy);
     removals.into_iter().map(|removal| (removal.shard, removal.instance, removal.why)).collect()
 }
 
@@ -70,7 +58,7 @@ fn what_ec2_ended_is_withdrawn_beyond_any_budget() {
         (5, Ec2State::Terminated),
         (6, Ec2State::Stopped),
     ]);
-    let removals = removals(&shards, &ec2, &[], &policy(), NOW);
+    let removals = removals(&shards, &ec2, &[], &policy());
     let brief: Vec<_> = removals.iter().map(|r| (r.shard, r.instance.clone(), r.why.as_str())).collect();
     assert_eq!(
         brief,
@@ -97,7 +85,7 @@ fn what_ec2_ended_is_withdrawn_beyond_any_budget() {
 fn what_leaves_already_or_is_under_way_is_not_withdrawn_again() {
     let shard = shard(7).member(1).leaving(1, NOW).moving(2);
     let ec2 = listed([(1, Ec2State::Terminated), (2, Ec2State::Terminated)]);
-    assert_eq!(removals(&[shard], &ec2, &[], &unbound(), NOW), []);
+    assert_eq!(removals(&[shard], &ec2, &[], &unbound()), []);
 }
 
 #[test]
@@ -117,7 +105,7 @@ fn a_member_that_ec2_has_forgotten_is_removed_after_the_grace() {
     let since = |since| shard(7).held(1, 1).since(1, since);
     let why = "EC2 does not know it any more";
     let leaving = Leaving { why: why.to_owned(), deadline: NOW };
-    let removals = removals(&[since(NOW - 121)], &unknown(1), &[beat(1, NOW, true)], &unbound(), NOW);
+    let removals = removals(&[since(NOW - 121)], &unknown(1), &[beat(1, NOW, true)], &unbound());
     assert_eq!(removals.len(), 1);
     assert_eq!(removals[0].transition, Transition::Mark { instance: instance(1), leaving });
     assert_eq!(removals[0].why, why);
@@ -143,7 +131,7 @@ fn a_boot_or_a_cleaning_that_takes_too_long_ends() {
     let at = |since| shard(7).booting(1).resetting(2).since(1, since).since(2, since);
     // The one that is being cleaned beats, so that its silence is not the reason.
     let beats = [beat(2, NOW, true)];
-    let removals = removals(&[at(NOW - 601)], &Ec2Word::default(), &beats, &unbound(), NOW);
+    let removals = removals(&[at(NOW - 601)], &Ec2Word::default(), &beats, &unbound());
     let fence = |n, place, why: &str| {
         let leaving = Leaving { why: why.to_owned(), deadline: NOW };
         Transition::FenceApart { instance: instance(n), place, leaving }
@@ -167,7 +155,7 @@ fn a_node_that_is_silent_or_unwell_leaves_after_its_lease() {
         of(&[beat(1, NOW - 121, true), well(2), beat(3, NOW, false), well(5)]),
         [(7, instance(1), "its heartbeats stopped".to_owned()), (7, instance(3), "its health check fails".to_owned()),]
     );
-    let removals = removals(&[shard()], &Ec2Word::default(), &[beat(1, NOW, false)], &policy, NOW);
+    let removals = removals(&[shard()], &Ec2Word::default(), &[beat(1, NOW, false)], &policy);
     let leaving = Leaving { why: "its health check fails".to_owned(), deadline: Timestamp::NEVER };
     assert_eq!(removals[0].transition, Transition::Mark { instance: instance(1), leaving });
     assert_eq!(removals.len(), 1, "one that has never beaten is heard of since it serves, and booting ones are not");
@@ -194,23 +182,21 @@ fn when_three_nodes_and_more_than_half_fall_silent_the_fault_is_ours() {
     assert_eq!(removed(3, 5, leaving), 0, "one that leaves anyway does not count");
 }
 
+/// A free one goes in a later run, once another is free in its place: see `replace.rs`.
 #[test]
-fn an_instance_leaves_at_its_maximum_age_once_it_is_free_or_its_lease_is_over() {
+fn an_instance_leaves_at_its_maximum_age_after_its_lease_or_once_it_is_replaced() {
     let policy = Policy { min_available: 9, ..unbound() };
-    let launched = |at| {
-        let mut ec2 = listed([(1, Ec2State::Running), (2, Ec2State::Running), (3, Ec2State::Running)]);
-        for found in ec2.listed.values_mut() {
-            found.launched_at = at;
-        }
-        ec2
-    };
-    let shard = || shard(7).held(1, 1).free(2).booting(3).free(4);
-    let removals = removals(&[shard()], &launched(NOW - 86_401), &[], &policy, NOW);
-    let leaving = || Leaving { why: "it reached its maximum age".to_owned(), deadline: Timestamp::NEVER };
-    let mark = Transition::Mark { instance: instance(1), leaving: leaving() };
-    let fence = Transition::Fence { instance: instance(2), position: 0, keep: 1, leaving: leaving() };
-    assert_eq!(removals.into_iter().map(|removal| removal.transition).collect::<Vec<_>>(), [mark, fence]);
-    assert_eq!(removed(shard(), &launched(NOW - 86_400), &[], &policy), []);
+    let shards = [shard(7).held(1, 1).free(2).booting(3).free(4)];
+    let old = |seconds| launched([(1, seconds), (2, seconds), (3, seconds)]);
+    let why = "it reached its maximum age".to_owned();
+    let aged = plan(seen(&shards, &Control::default(), &policy), &old(86_401));
+    let mark =
+        Transition::Mark { instance: instance(1), leaving: Leaving { why: why.clone(), deadline: Timestamp::NEVER } };
+    assert_eq!(aged.removals, [Removal { shard: 7, instance: instance(1), transition: mark, why: why.clone() }]);
+    let retiring: Vec<_> = aged.control.retiring.into_iter().map(|(n, it)| (n, it.since, it.why)).collect();
+    assert_eq!(retiring, [(instance(2), NOW, why)]);
+    let young = plan(seen(&shards, &Control::default(), &policy), &old(86_400));
+    assert_eq!((young.removals, young.control), (Vec::new(), Control::default()));
 }
 
 #[test]
@@ -247,7 +233,7 @@ fn what_is_free_longest_goes_first_and_what_must_be_kept_stays() {
 #[test]
 fn an_idle_instance_leaves_at_once_and_says_for_how_long_it_was_free() {
     let shard = shard(7).free(1).since(1, NOW - 779);
-    let removals = removals(&[shard], &Ec2Word::default(), &[beat(1, NOW, true)], &unbound(), NOW);
+    let removals = removals(&[shard], &Ec2Word::default(), &[beat(1, NOW, true)], &unbound());
     let why = "free for 12 minutes and not needed";
     let leaving = Leaving { why: why.to_owned(), deadline: NOW };
     assert_eq!(removals.len(), 1);
@@ -259,7 +245,7 @@ fn an_idle_instance_leaves_at_once_and_says_for_how_long_it_was_free() {
 fn the_most_urgent_comes_first_and_what_is_idle_is_judged_on_what_is_left() {
     let shard = shard(7)
         .free(1)
-        .booting(2)
+        .resetting(2)
         .held(3, 1)
         .free(4)
         .held(5, 2)
@@ -270,11 +256,34 @@ fn the_most_urgent_comes_first_and_what_is_idle_is_judged_on_what_is_left() {
     let mut ec2 = listed([(4, Ec2State::Terminated), (5, Ec2State::Running)]);
     ec2.asked.insert(instance(3), None);
     ec2.listed.get_mut(&instance(5)).expect("listed").launched_at = NOW - 90_000;
-    let records = [beat(1, NOW, true), beat(3, NOW, true), beat(5, NOW, true), beat(6, NOW, false)];
+    let records = [1, 2, 3, 5].map(|n| beat(n, NOW, true)).into_iter().chain([beat(6, NOW, false)]);
+    let records: Vec<_> = records.collect();
     let order = removed(shard.clone(), &ec2, &records, &unbound());
     assert_eq!(order, instances([4, 3, 2, 6, 5, 1]), "ended, forgotten, stuck, unwell, aged, idle");
     let keeping = Policy { min_available: 1, ..unbound() };
-    assert_eq!(removed(shard, &ec2, &records, &keeping), instances([4, 3, 2, 6, 5]));
+    assert_eq!(removed(shard.clone(), &ec2, &records, &keeping), instances([4, 3, 2, 6, 5]));
+    // While boots fail nothing that works is replaced: the aged one stays.
+    let stuck = shard.booting(8).since(8, NOW - 700);
+    assert_eq!(removed(stuck, &ec2, &records, &unbound()), instances([4, 3, 2, 8, 6, 1]));
+}
+
+/// What is terminated of shard 7 under these orders.
+fn to_terminate_under(operator: Orders, shard: Shard, ec2: &Ec2Word) -> Vec<(ShardNo, InstanceId, String)> {
+    let control = Control { operator, ..Control::default() };
+    reap_idle::to_terminate(seen(&[shard], &control, &policy()), ec2)
+}
+
+fn to_terminate(shard: Shard, ec2: &Ec2Word) -> Vec<(ShardNo, InstanceId, String)> {
+    to_terminate_under(Orders::default(), shard, ec2)
+}
+
+#[test]
+fn what_the_operator_cordons_is_kept_running() {
+    let leaving = || shard(7).member(1).leaving(1, NOW).member(2).leaving(2, NOW);
+    let order = Order { at: NOW, why: "a look at it".to_owned() };
+    let operator = Orders { cordoned: [(instance(1), order)].into(), ..Orders::default() };
+    let ec2 = listed([(1, Ec2State::Running), (2, Ec2State::Running)]);
+    assert_eq!(to_terminate_under(operator, leaving(), &ec2), [(7, instance(2), "it must go".to_owned())]);
 }
 
 #[test]
@@ -291,7 +300,7 @@ fn a_leaving_instance_is_terminated_once_no_lease_is_on_it_or_its_deadline_has_c
         ("its deadline is now", shard(7).held(1, 1).leaving(1, NOW), running()),
         ("its deadline is over", shard(7).held(1, 1).leaving(1, NOW - 1), running()),
     ] {
-        assert_eq!(to_terminate(&[shard], &ec2, &policy(), NOW), expected, "{situation}");
+        assert_eq!(to_terminate(shard, &ec2), expected, "{situation}");
     }
     for (situation, shard, ec2) in [
         ("its lease goes on", shard(7).held(1, 1).leaving(1, NOW + 1), running()),
@@ -302,7 +311,7 @@ fn a_leaving_instance_is_terminated_once_no_lease_is_on_it_or_its_deadline_has_c
         ("its move must be settled first", shard(7).moving(1).leaving(1, NOW), running()),
         ("it is no member", free().vanished(1), running()),
     ] {
-        assert_eq!(to_terminate(&[shard], &ec2, &policy(), NOW), [], "{situation}");
+        assert_eq!(to_terminate(shard, &ec2), [], "{situation}");
     }
 }
 

@@ -1,27 +1,23 @@
 //! How many instances are wanted, when a run launches some, of which market they are, and what it says of itself.
 
 use pool_core::control::{Control, CoolDown, Halt};
+use pool_core::launch_budget::LaunchBudget;
 use pool_core::offering;
 use pool_core::policy::Policy;
-use pool_core::scale::{Need, Plan, Template, need, plan};
+use pool_core::scale::{self, Need, Plan, plan};
 use pool_core::schedule;
 use pool_core::shard::{Market, Shard, Transition};
 
-use crate::given::{Given, NOW, instance, intent, launch_token, leaves, policy, shard};
+use crate::given::{Given, NOW, control, instance, intent, keeping, launch_token, leaves, seen, shard, template};
 
 const COOLING: &str = ": every offering is cooling down";
 
-fn template() -> Template {
-    Template { id: "lt-1".to_owned(), version: 5, subnets: vec!["subnet-a".to_owned(), "subnet-b".to_owned()] }
-}
-
-/// A policy with one instance type and room for a hundred instances, that keeps so many free.
-fn keeping(min_available: u64) -> Policy {
-    Policy { min_available, max_instances: 100, instance_types: vec!["t3.medium".to_owned()], ..policy() }
+fn need(shards: &[Shard], policy: &Policy) -> Need {
+    scale::need(seen(shards, &control(), policy))
 }
 
 fn planned(shards: &[Shard], control: &Control, policy: &Policy) -> Plan {
-    plan(shards, control, policy, &template(), "browsers", NOW)
+    plan(seen(shards, control, policy), &template(), "browsers")
 }
 
 /// How many instances of each market a plan launches: on demand, Spot.
@@ -33,11 +29,17 @@ fn launched(plan: &Plan) -> (u64, u64) {
     (of(Market::OnDemand), of(Market::Spot))
 }
 
+/// The control record of a plan that made so many launch calls.
+fn after(calls: u64, control: Control) -> Control {
+    let launch_budget = LaunchBudget { calls: 5 - calls, counted_at: NOW, refusals: 0 };
+    Control { scaled_out_at: NOW, launch_budget, ..control }
+}
+
 /// Control with the offerings of a market cooling in these subnets.
 fn cooling(market: Market, subnets: &[&str]) -> Control {
     let cool_down = CoolDown { until: NOW + 60, failures: 1, cause: "InsufficientInstanceCapacity".to_owned() };
     let entry = |subnet: &&str| (offering::name("t3.medium", subnet, market), cool_down.clone());
-    Control { offerings: subnets.iter().map(entry).collect(), ..Control::default() }
+    Control { offerings: subnets.iter().map(entry).collect(), ..control() }
 }
 
 #[test]
@@ -46,13 +48,13 @@ fn wanted_is_what_is_leased_waited_for_and_kept_free() {
     let first = first.waits_until(11, NOW - 1).waits_until(12, NOW);
     let shards = [first, shard(8).held(3, 3).held(4, 4).vanished(4)];
     let why = "3 leased + 2 waiting + 4 kept free: 9 wanted, 3 present".to_owned();
-    assert_eq!(need(&shards, &keeping(4), NOW), Need { target: 9, present: 3, why });
+    assert_eq!(need(&shards, &keeping(4)), Need { target: 9, present: 3, for_stopped_tier: 0, why });
 }
 
 #[test]
 fn wanted_lies_between_the_least_and_the_most() {
     let shards = [shard(7).held(1, 1).held(2, 2)];
-    let target = |policy: &Policy| need(&shards, policy, NOW).target;
+    let target = |policy: &Policy| need(&shards, policy).target;
     assert_eq!(target(&Policy { min_instances: 3, ..keeping(1) }), 3);
     assert_eq!(target(&Policy { min_instances: 4, ..keeping(1) }), 4);
     assert_eq!(target(&Policy { min_instances: 2, ..keeping(1) }), 3);
@@ -64,7 +66,7 @@ fn wanted_lies_between_the_least_and_the_most() {
 fn an_open_window_raises_what_is_kept_and_lowers_the_cap() {
     let open = r#"[{"cron":"* * * * *","timezone":"UTC","duration_minutes":5,"min_available":6,"max":8}]"#;
     let scheduled = |policy| Policy { schedule: schedule::parse(open).expect("valid"), ..policy };
-    let target = |policy: &Policy| need(&[shard(7)], policy, NOW).target;
+    let target = |policy: &Policy| need(&[shard(7)], policy).target;
     assert_eq!(target(&scheduled(keeping(2))), 6);
     assert_eq!(target(&scheduled(keeping(7))), 7);
     assert_eq!(target(&scheduled(keeping(50))), 8);
@@ -75,8 +77,8 @@ fn an_open_window_raises_what_is_kept_and_lowers_the_cap() {
 fn present_is_what_serves_or_will_and_neither_what_is_stopped_nor_what_moves() {
     let first = shard(7).held(1, 1).held(2, 2).held(3, 3).free(4).booting(5).moving(6).stopped(7).stopping(8);
     let first = first.held(9, 9).leaving(9, NOW).intending(1, 4);
-    assert_eq!(need(std::slice::from_ref(&first), &keeping(1), NOW).present, 9);
-    assert_eq!(need(&[first, shard(8).free(11).intending(2, 2)], &keeping(1), NOW).present, 12);
+    assert_eq!(need(std::slice::from_ref(&first), &keeping(1)).present, 9);
+    assert_eq!(need(&[first, shard(8).free(11).intending(2, 2)], &keeping(1)).present, 12);
 }
 
 /// A mark that was decided while it was leased may arrive after it was given back and stopped.
@@ -85,16 +87,16 @@ fn a_stopped_instance_that_leaves_is_missed_only_once() {
     let mut stopping = shard(7).stopping(1).free(2);
     let mark = Transition::Mark { instance: instance(1), leaving: leaves(NOW + 9) };
     assert_eq!(stopping.apply(&mark), Ok(()));
-    assert_eq!(need(&[stopping], &keeping(1), NOW).present, 1);
-    assert_eq!(need(&[shard(7).stopping(1).leaving(1, NOW)], &keeping(1), NOW).present, 0);
+    assert_eq!(need(&[stopping], &keeping(1)).present, 1);
+    assert_eq!(need(&[shard(7).stopping(1).leaving(1, NOW)], &keeping(1)).present, 0);
 }
 
 #[test]
 fn a_plan_launches_what_is_missing_and_claims_its_turn() {
-    let control = Control { version: 3, scaled_out_at: NOW - 500, ..Control::default() };
+    let control = Control { version: 3, scaled_out_at: NOW - 500, ..control() };
     let plan = planned(&[shard(7).free(1)], &control, &keeping(3));
     assert_eq!(launched(&plan), (0, 2));
-    assert_eq!(plan.control, Control { scaled_out_at: NOW, ..control });
+    assert_eq!(plan.control, after(1, control));
     assert_eq!(plan.why, "0 leased + 0 waiting + 3 kept free: 3 wanted, 1 present");
 }
 
@@ -102,7 +104,7 @@ fn a_plan_launches_what_is_missing_and_claims_its_turn() {
 fn nothing_is_launched_and_nothing_claimed_when_nothing_is_missing() {
     // The step was just now, the shard is overfull and launching is halted, and none of it matters.
     let halted = Some(Halt { until: NOW + 9, why: "no permission".to_owned() });
-    let control = Control { scaled_out_at: NOW - 1, halted, ..Control::default() };
+    let control = Control { scaled_out_at: NOW - 1, halted, ..control() };
     for shard in [shard(7).free(1), shard(7).free(1).with(|shard| shard.room = -1)] {
         let plan = planned(&[shard], &control, &keeping(1));
         assert_eq!((plan.launches.len(), &plan.control), (0, &control));
@@ -113,17 +115,17 @@ fn nothing_is_launched_and_nothing_claimed_when_nothing_is_missing() {
 #[test]
 fn no_more_is_launched_than_all_rooms_hold() {
     let shards = [shard(7), shard(8).with(|shard| shard.room = 3)];
-    assert_eq!(launched(&planned(&shards, &Control::default(), &keeping(6))), (0, 6));
-    assert_eq!(launched(&planned(&shards, &Control::default(), &keeping(9))), (0, 7));
+    assert_eq!(launched(&planned(&shards, &control(), &keeping(6))), (0, 6));
+    assert_eq!(launched(&planned(&shards, &control(), &keeping(9))), (0, 7));
     let overdrawn = [shard(7), shard(8).with(|shard| shard.room = -4)];
-    assert_eq!(launched(&planned(&overdrawn, &Control::default(), &keeping(9))), (0, 0));
-    assert_eq!(launched(&planned(&[], &Control::default(), &keeping(9))), (0, 0));
+    assert_eq!(launched(&planned(&overdrawn, &control(), &keeping(9))), (0, 0));
+    assert_eq!(launched(&planned(&[], &control(), &keeping(9))), (0, 0));
 }
 
 #[test]
 fn while_a_shard_has_more_than_its_share_a_step_waits_for_the_one_before() {
     let with_room = |room| [shard(7).waiting(1), shard(8).with(|shard| shard.room = room)];
-    let stepped = |seconds| Control { scaled_out_at: NOW - seconds, ..Control::default() };
+    let stepped = |seconds| Control { scaled_out_at: NOW - seconds, ..control() };
     let held_back = planned(&with_room(-1), &stepped(60), &keeping(9));
     assert_eq!(launched(&held_back), (0, 0));
     assert!(held_back.why.ends_with(": a shard has more than its share, so the last step must be over first"));
@@ -133,7 +135,7 @@ fn while_a_shard_has_more_than_its_share_a_step_waits_for_the_one_before() {
 
 #[test]
 fn growth_without_a_waiter_respects_the_cool_down() {
-    let stepped = |seconds| Control { scaled_out_at: NOW - seconds, ..Control::default() };
+    let stepped = |seconds| Control { scaled_out_at: NOW - seconds, ..control() };
     let cools = planned(&[shard(7)], &stepped(29), &keeping(2));
     assert_eq!(launched(&cools), (0, 0));
     assert_eq!(cools.control, stepped(29));
@@ -148,7 +150,7 @@ fn growth_without_a_waiter_respects_the_cool_down() {
 fn what_only_a_person_can_mend_halts_launching_for_a_while() {
     let halted = |until| {
         let halted = Some(Halt { until, why: "no permission".to_owned() });
-        Control { halted, ..Control::default() }
+        Control { halted, ..control() }
     };
     let plan = planned(&[shard(7).waiting(1)], &halted(NOW + 1), &keeping(2));
     assert_eq!((launched(&plan), &plan.control), ((0, 0), &halted(NOW + 1)));
@@ -160,7 +162,7 @@ fn what_only_a_person_can_mend_halts_launching_for_a_while() {
 #[test]
 fn the_missing_ones_are_of_the_market_that_the_policy_asks_for_next() {
     let policy = |base, percent| Policy { on_demand_base: base, spot_percent: percent, ..keeping(9) };
-    let of = |shard: Shard, base, percent| launched(&planned(&[shard], &Control::default(), &policy(base, percent)));
+    let of = |shard: Shard, base, percent| launched(&planned(&[shard], &control(), &policy(base, percent)));
     let empty = || shard(7).with(|shard| shard.room = 99);
     assert_eq!(of(empty(), 0, 100), (0, 9));
     assert_eq!(of(empty(), 0, 0), (9, 0));

@@ -1,11 +1,17 @@
 //! The pool as one picture.
 
-use pool_core::control::{Control, CoolDown};
+use pool_core::breaker::Breaker;
+use pool_core::control::{Control, CoolDown, Measures, Order, Orders, Retiring};
+use pool_core::launch_budget::LaunchBudget;
 use pool_core::node::{HistoryEntry, InstanceRecord};
 use pool_core::shard::{Kind, Market, Shard};
-use pool_core::status::{InstanceLine, OfferingLine, Pool, ShardLine, Totals, instance_line, pool, story};
+use pool_core::status::{
+    Growth, InstanceLine, MeasuresLine, OfferingLine, OperatorLine, OrderLine, Pool, ShardLine, Totals, instance_line,
+    pool, story,
+};
+use pool_core::utilisation::Utilisation;
 
-use crate::given::{Given, NOW, instance, kind, shard};
+use crate::given::{Given, NOW, instance, kind, policy, seen, shard};
 
 /// One free, two leased of which one leaves, three of a launch, a boot and a cleaning, two stopped, three waiting.
 fn first() -> Shard {
@@ -27,6 +33,8 @@ fn line(n: u64, shard: u32, state: &'static str) -> InstanceLine {
         shard,
         state,
         leaving: None,
+        retiring: None,
+        cordoned: None,
         since: "2026-11-23T18:11:40Z".to_owned(),
         leases_served: 3,
         kind: kind(Market::Spot),
@@ -75,8 +83,65 @@ fn the_pool_is_the_sum_of_its_shards_their_instances_and_what_failed() {
             failures: 2,
             cause: "NoCapacity".to_owned(),
         }],
+        // Leases of instances that leave now and one whose instance stays need one, and so do the four that wait.
+        growth: Growth {
+            target: 8,
+            present: 14,
+            why: "3 leased + 4 waiting + 1 kept free: 8 wanted, 14 present".to_owned(),
+            launching_stopped: None,
+            oldest_wait_seconds: 10,
+            boot_failures: 0,
+            launch_calls_left: 5,
+            last_step_at: None,
+        },
+        measures: MeasuresLine { boot_seconds: None, lease_age_seconds: None, kept_for_busy_nodes: 0 },
+        operator: OperatorLine::default(),
     };
-    assert_eq!(pool("browsers", &[first(), second()], &control), expected);
+    assert_eq!(pool("browsers", seen(&[first(), second()], &control, &policy())), expected);
+}
+
+#[test]
+fn what_is_learnt_and_ordered_is_shown() {
+    let order = |why: &str| Order { at: NOW - 20, why: why.to_owned() };
+    let control = Control {
+        scaled_out_at: NOW - 80,
+        measures: Measures { boot_seconds: 31, lease_age_seconds: 32, looked_at: NOW },
+        utilisation: Utilisation { extra: 3, ..Utilisation::default() },
+        launch_budget: LaunchBudget { calls: 1, counted_at: NOW - 1, refusals: 1 },
+        breaker: Breaker { failed: [instance(91), instance(92)].into(), ..Breaker::default() },
+        retiring: [(instance(1), Retiring { since: NOW, why: "it is old".to_owned() })].into(),
+        operator: Orders {
+            paused: Some(order("the image is bad")),
+            drained: None,
+            max_instances: Some(6),
+            cordoned: [(instance(2), order("a look at it"))].into(),
+        },
+        ..Control::default()
+    };
+    let shown = pool("browsers", seen(&[first()], &control, &policy()));
+    let paused = OrderLine { at: "2026-11-23T18:13:00Z".to_owned(), why: "the image is bad".to_owned() };
+    assert_eq!(shown.operator, OperatorLine { paused: Some(paused), drained: None, max_instances: Some(6) });
+    let measures = MeasuresLine { boot_seconds: Some(31), lease_age_seconds: Some(32), kept_for_busy_nodes: 3 };
+    assert_eq!(shown.measures, measures);
+    let growth = Growth {
+        target: 6,
+        present: 6,
+        why:
+            "2 leased + 3 waiting + 1 kept free + 3 since leased nodes are busy: 6 wanted, 6 present, 1 to be replaced"
+                .to_owned(),
+        launching_stopped: Some("the operator paused launching at 2026-11-23T18:13:00Z: the image is bad".to_owned()),
+        oldest_wait_seconds: 10,
+        boot_failures: 2,
+        launch_calls_left: 3,
+        last_step_at: Some("2026-11-23T18:12:00Z".to_owned()),
+    };
+    assert_eq!(shown.growth, growth);
+    let retiring = InstanceLine { retiring: Some("it is old".to_owned()), ..line(1, 7, "free") };
+    let cordoned = InstanceLine { cordoned: Some("a look at it".to_owned()), ..line(2, 7, "leased") };
+    assert_eq!(shown.instances[..2], [retiring, cordoned]);
+    let drained = Orders { drained: Some(order("moving")), ..Orders::default() };
+    let shown = pool("browsers", seen(&[], &Control { operator: drained, ..Control::default() }, &policy()));
+    assert_eq!(shown.operator.drained.map(|order| order.why), Some("moving".to_owned()));
 }
 
 #[test]
@@ -84,8 +149,8 @@ fn an_instance_is_described_by_its_own_shard_alone() {
     let on_demand = first().on_demand(1);
     let described =
         InstanceLine { kind: Kind { market: Market::OnDemand, ..kind(Market::Spot) }, ..line(1, 7, "free") };
-    assert_eq!(instance_line(&on_demand, &instance(1)), Some(described));
-    assert_eq!(instance_line(&on_demand, &instance(21)), None);
+    assert_eq!(instance_line(&on_demand, &Control::default(), &instance(1)), Some(described));
+    assert_eq!(instance_line(&on_demand, &Control::default(), &instance(21)), None);
 }
 
 #[test]
@@ -99,15 +164,17 @@ fn a_story_is_what_an_instance_is_now_or_what_is_left_of_it() {
         memory_percent: 0.0,
         sessions: 0,
         beat_at: None,
+        ready_at: None,
+        boot_seconds: None,
         history,
     };
-    let shards = [first(), second()];
+    let (shards, control) = ([first(), second()], Control::default());
     let known = record(Some(3), vec![entry]);
-    let told = story(&shards, Some(known.clone()), &instance(21)).expect("it is there");
+    let told = story(&shards, &control, Some(known.clone()), &instance(21)).expect("it is there");
     assert_eq!((told.now, told.record), (Some(line(21, 8, "free")), known.clone()));
-    let unheard_of = story(&shards, None, &instance(21)).expect("it is there");
+    let unheard_of = story(&shards, &control, None, &instance(21)).expect("it is there");
     assert_eq!((unheard_of.now, unheard_of.record), (Some(line(21, 8, "free")), record(Some(8), Vec::new())));
-    let gone = story(&shards[..1], Some(known.clone()), &instance(21)).expect("it is remembered");
+    let gone = story(&shards[..1], &control, Some(known.clone()), &instance(21)).expect("it is remembered");
     assert_eq!((gone.now, gone.record), (None, known));
-    assert_eq!(story(&shards[..1], None, &instance(21)), None);
+    assert_eq!(story(&shards[..1], &control, None, &instance(21)), None);
 }

@@ -299,5 +299,6 @@ fn parameters() -> Launch {
         market: Market::Spot,
         instance_types: vec!["t3.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
+        except: Vec::new(),
     }
 }

@@ -91,7 +91,7 @@ fn a_lost_answer_is_found_again_by_its_token() {
 fn guests_are_as_ordered_when_they_were_launched() {
     let mut sim = Sim::new();
     let early = sim.launch(RUN).remove(0);
-    let dead = Guest { boots: false, heartbeats: false, boot_ms: Some(5) };
+    let dead = Guest { boots: false, heartbeats: false, boot_ms: Some(5), ..Guest::default() };
     sim.ec2.set_faults(Faults { guest: dead.clone(), ..Faults::default() });
     let late = sim.launch(RUN).remove(0);
     sim.wait(PENDING_MS);

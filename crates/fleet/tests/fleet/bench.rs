@@ -109,6 +109,7 @@ impl Bench {
             market,
             instance_types: vec!["t3.medium".to_owned(), "t3a.medium".to_owned()],
             subnets: self.subnets.clone(),
+            except: Vec::new(),
         };
         Intent { count, launch, since: Timestamp(0) }
     }
@@ -149,7 +150,13 @@ async fn simulator(config: Config) -> (String, Arc<Mutex<Ec2>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(ec2_sim::wire::serve(listener, Arc::clone(&ec2), events, std::future::pending()));
+    tokio::spawn(ec2_sim::wire::serve(
+        listener,
+        Arc::clone(&ec2),
+        ec2_sim::wire::wall_clock(),
+        events,
+        std::future::pending(),
+    ));
     (endpoint, ec2)
 }
 

@@ -171,7 +171,7 @@ async fn a_template_that_is_not_there_is_the_callers_mistake() {
     assert_eq!(launched.instances, []);
     assert_eq!(launched.failures[0].meaning, Meaning::Invalid, "{:?}", launched.failures);
     assert_eq!(launched.failures[0].offering, None);
-    assert!(!launched.is_unclear());
+    assert!(launched.is_unclear() && launched.is_refused());
 }
 
 #[tokio::test]

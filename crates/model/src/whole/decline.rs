@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use pool_core::control::Control;
 use pool_core::ids::{InstanceId, ShardNo};
 use pool_core::leaving;
 use pool_core::on_instance_state_change::{self, Fact};
 use pool_core::reap_idle::{self, Ec2State, Ec2Word};
 use pool_core::shard::{Place, Shard, StopPhase, Transition};
+use pool_core::snapshot::Snapshot;
 use pool_core::time::Timestamp;
 
 use super::Whole;
@@ -24,7 +26,9 @@ pub(super) fn decide(model: &Whole, world: &World, writes: &mut Vec<Write>) {
         }
     }
     let (told, now) = (told(world), world.now());
-    let ending = reap_idle::to_terminate(&world.shards, &told, model.policy(), now);
+    let control = Control::default();
+    let seen = Snapshot { shards: &world.shards, control: &control, records: &[], policy: model.policy(), now };
+    let ending = reap_idle::to_terminate(seen, &told);
     writes.extend(ending.into_iter().map(|(_, instance, _)| Write::Ec2(Call::Terminate(instance))));
     let gone = reap_idle::gone(&world.shards, &told, model.policy(), now);
     writes.extend(gone.into_iter().map(|(number, _, transition)| table(number, transition)));

@@ -49,6 +49,7 @@ pub(super) fn intend(number: usize, shard: &Shard, now: Timestamp) -> (LaunchTok
         market: Market::Spot,
         instance_types: Vec::new(),
         subnets: Vec::new(),
+        except: Vec::new(),
     };
     let intent = Intent { count: 1, launch: parameters, since: now };
     (launch.clone(), Transition::Intend { launch, intent, sequence })

@@ -335,6 +335,7 @@ pub(crate) fn parameters(dice: &mut Dice) -> Launch {
         market: Market::Spot,
         instance_types: vec!["t3.medium".to_owned(), "t2.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
+        except: Vec::new(),
     }
 }
 

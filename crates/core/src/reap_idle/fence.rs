@@ -1,0 +1,114 @@
+//! Fences in the making: each is planned on the shards as the ones before it leave them, within the budget of the run.
+
+use std::collections::BTreeMap;
+
+use crate::ids::{InstanceId, ShardNo};
+use crate::leaving;
+use crate::reap_idle::Removal;
+use crate::shard::{Member, Place, Shard, Transition};
+use crate::time::Timestamp;
+
+/// An instance that should go.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub(super) shard: ShardNo,
+    pub(super) instance: InstanceId,
+    pub(super) why: String,
+    pub(super) deadline: Timestamp,
+}
+
+impl Candidate {
+    pub(super) fn new(shard: &Shard, instance: &InstanceId, why: &str, deadline: Timestamp) -> Self {
+        Self { shard: shard.number, instance: instance.clone(), why: why.to_owned(), deadline }
+    }
+}
+
+/// The members that `judge` wants out of service.
+pub(super) fn each_member(
+    shards: &[Shard],
+    mut judge: impl FnMut(&Shard, &InstanceId, &Member) -> Option<Candidate>,
+) -> Vec<Candidate> {
+    let mut candidates = Vec::new();
+    for shard in shards {
+        candidates.extend(shard.members.iter().filter_map(|(instance, member)| judge(shard, instance, member)));
+    }
+    candidates
+}
+
+/// The fences of one run, and the shards as they leave them.
+pub(super) struct Fences<'a> {
+    shards: BTreeMap<ShardNo, &'a Shard>,
+    changed: BTreeMap<ShardNo, Shard>,
+    left: usize,
+    pub(super) removals: Vec<Removal>,
+}
+
+impl<'a> Fences<'a> {
+    /// No fence so far, and no budget that bounds them.
+    pub(super) fn new(shards: &'a [Shard]) -> Self {
+        let shards = shards.iter().map(|shard| (shard.number, shard)).collect();
+        Self { shards, changed: BTreeMap::new(), left: usize::MAX, removals: Vec::new() }
+    }
+
+    /// From now on so many at most.
+    pub(super) fn within(&mut self, budget: usize) {
+        self.left = budget;
+    }
+
+    /// Those that the budget still allows.
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The shards as the fences so far leave them.
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Shard> {
+        self.shards.iter().map(|(number, shard)| self.changed.get(number).unwrap_or(shard))
+    }
+
+    /// Withdraws every candidate that the budget allows.
+    pub(super) fn all(&mut self, candidates: impl IntoIterator<Item = Candidate>) {
+        for candidate in candidates {
+            self.withdraw(candidate);
+        }
+    }
+
+    /// Withdraws one, if it does not leave already and the budget allows it.
+    pub(super) fn withdraw(&mut self, candidate: Candidate) -> bool {
+        let Candidate { shard: number, instance, why, deadline } = candidate;
+        if self.left == 0 {
+            return false;
+        }
+        let Some(shard) = self.shard(number) else { return false };
+        let Some(mut transition) = leaving::withdraw(shard, &instance, &why, deadline) else { return false };
+        if let Transition::Fence { keep, .. } = &mut transition {
+            // A caller who comes meanwhile is served first: the fence holds only while as many are free as the plan saw.
+            *keep = shard.free.len() as u64 - 1;
+        }
+        let planned = self.plan(number, instance, transition, why);
+        self.left -= usize::from(planned);
+        planned
+    }
+
+    /// Stops a free instance instead; the budget is for removals, and this is none.
+    pub(super) fn stop(&mut self, number: ShardNo, instance: &InstanceId, why: &str, now: Timestamp) -> bool {
+        let Some(shard) = self.shard(number) else { return false };
+        let Some(Place::Free(position)) = shard.place_of(instance) else { return false };
+        let keep = shard.free.len() as u64 - 1;
+        let transition = Transition::Stop { instance: instance.clone(), position, keep, now };
+        self.plan(number, instance.clone(), transition, why.to_owned())
+    }
+
+    fn plan(&mut self, number: ShardNo, instance: InstanceId, transition: Transition, why: String) -> bool {
+        let Some(before) = self.shards.get(&number) else { return false };
+        let shard = self.changed.entry(number).or_insert_with(|| (*before).clone());
+        if shard.apply(&transition).is_err() {
+            return false;
+        }
+        self.removals.push(Removal { shard: number, instance, transition, why });
+        true
+    }
+
+    fn shard(&self, number: ShardNo) -> Option<&Shard> {
+        self.changed.get(&number).or_else(|| self.shards.get(&number).copied())
+    }
+}

@@ -1,0 +1,135 @@
+//! What is free and not needed: it joins the stopped tier, or it goes.
+//!
+//! Use is low when more than enough has been free for the whole scale-in cool-down on end; since the newest free instance
+//! is leased first, the shards show it by how long each has been free. The most expensive go first, then the oldest, and
+//! from the zone that has most, so that what is left is spread over the zones.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{InstanceId, ShardNo};
+use crate::policy::Policy;
+use crate::reap_idle::fence::{Candidate, Fences};
+use crate::scale;
+use crate::shard::{Market, Member, Shard};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// Stops free on-demand instances that nobody needs now and that are not to be replaced, while the stopped tier is not
+/// full.
+pub(super) fn stop(seen: Snapshot<'_>, outdated: &BTreeSet<InstanceId>, fences: &mut Fences<'_>) {
+    let wanted = seen.missing_in_stopped_tier();
+    if wanted == 0 || seen.waiting() > 0 || seen.control.operator.drained.is_some() || scale::need(seen).missing() > 0 {
+        return;
+    }
+    let spare = spare(seen, fences, |_| true).min(wanted);
+    let mut free: Vec<(Timestamp, ShardNo, InstanceId)> = Vec::new();
+    for shard in fences.shards() {
+        let on_demand = shard.free.iter().filter_map(|instance| Some((instance, shard.members.get(instance)?)));
+        let on_demand = on_demand
+            .filter(|(instance, member)| member.kind.market == Market::OnDemand && !outdated.contains(*instance));
+        free.extend(on_demand.map(|(instance, member)| (member.since, shard.number, instance.clone())));
+    }
+    free.sort();
+    for (_, shard, instance) in free.into_iter().take(usize::try_from(spare).unwrap_or(usize::MAX)) {
+        fences.stop(shard, &instance, "it is free, and the stopped tier is not full", seen.now);
+    }
+}
+
+/// Free instances beyond what must be kept, of those that have been free since `long_enough`.
+fn spare(seen: Snapshot<'_>, fences: &Fences<'_>, long_enough: impl Fn(Timestamp) -> bool) -> u64 {
+    let is_free_long = |shard: &Shard, instance: &InstanceId| {
+        shard.members.get(instance).is_some_and(|member| long_enough(member.since))
+    };
+    let free = |shard: &Shard| shard.free.iter().filter(|instance| is_free_long(shard, instance)).count() as u64;
+    let free: u64 = fences.shards().map(free).sum();
+    let serving: u64 = fences.shards().map(serving).sum();
+    free.saturating_sub(seen.kept_in_all()).min(serving.saturating_sub(seen.policy.min_instances))
+}
+
+/// Members that serve or will serve.
+pub(super) fn serving(shard: &Shard) -> u64 {
+    let not = |instance: &&InstanceId| {
+        !shard.leaving.contains_key(*instance)
+            && !shard.transfers.contains_key(*instance)
+            && !shard.stopped.contains_key(*instance)
+    };
+    shard.members.keys().filter(not).count() as u64
+}
+
+/// Removes what has been free for longer than the threshold and is not needed.
+pub(super) fn remove(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
+    let (policy, now) = (seen.policy, seen.now);
+    // The pool has just grown, so use is not low.
+    let grows = now < seen.control.scaled_out_at + policy.scale_in_cooldown_seconds;
+    if grows || seen.shards.iter().any(|shard| !shard.queue.is_empty()) {
+        return;
+    }
+    let spare = spare(seen, fences, |since| now.seconds_since(since) >= policy.scale_in_cooldown_seconds);
+    let spare = usize::try_from(spare).unwrap_or(usize::MAX).min(fences.left());
+    let mut zones = Zones::of(seen, fences);
+    for _ in 0..spare {
+        let Some(idle) = zones.next() else { break };
+        let minutes = now.seconds_since(idle.since) / 60;
+        let why = format!("free for {minutes} minutes and not needed");
+        fences.withdraw(Candidate { shard: idle.shard, instance: idle.instance, why, deadline: now });
+    }
+}
+
+/// An instance that has been free for longer than the threshold.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Idle {
+    /// Most expensive first.
+    cheapness: (bool, usize),
+    since: Timestamp,
+    shard: ShardNo,
+    instance: InstanceId,
+}
+
+/// The idle instances by zone, next one last, beside how many serve there in all.
+#[derive(Default)]
+struct Zones {
+    idle: BTreeMap<String, (u64, Vec<Idle>)>,
+}
+
+impl Zones {
+    fn of(seen: Snapshot<'_>, fences: &Fences<'_>) -> Self {
+        let mut zones = Self::default();
+        for shard in fences.shards() {
+            for (instance, member) in &shard.members {
+                if shard.leaving.contains_key(instance) || shard.stopped.contains_key(instance) {
+                    continue;
+                }
+                let (count, _) = zones.idle.entry(member.kind.zone.clone()).or_default();
+                *count += 1;
+            }
+            for instance in &shard.free {
+                let Some(member) = shard.members.get(instance) else { continue };
+                if seen.now.seconds_since(member.since) > seen.policy.idle_threshold_seconds {
+                    let cheapness = cheapness(member, seen.policy);
+                    let idle = Idle { cheapness, since: member.since, shard: shard.number, instance: instance.clone() };
+                    zones.idle.entry(member.kind.zone.clone()).or_default().1.push(idle);
+                }
+            }
+        }
+        for (_, idle) in zones.idle.values_mut() {
+            idle.sort_by(|a, b| b.cmp(a));
+        }
+        zones
+    }
+
+    /// The next to go: of the zones that have most, the most expensive and oldest.
+    fn next(&mut self) -> Option<Idle> {
+        let most = self.idle.values().filter(|(_, idle)| !idle.is_empty()).map(|(count, _)| *count).max()?;
+        let fullest = self.idle.values_mut().filter(|(count, idle)| *count == most && !idle.is_empty());
+        let (count, idle) = fullest.min_by_key(|(_, idle)| idle.last().cloned())?;
+        *count -= 1;
+        idle.pop()
+    }
+}
+
+/// How cheap an instance is: Spot costs less than on-demand, and of each market the types cost less the earlier the policy
+/// names them.
+fn cheapness(member: &Member, policy: &Policy) -> (bool, usize) {
+    let rank = policy.instance_types.iter().position(|name| *name == member.kind.instance_type).unwrap_or(usize::MAX);
+    (member.kind.market == Market::Spot, usize::MAX - rank)
+}

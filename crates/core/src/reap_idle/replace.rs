@@ -1,0 +1,109 @@
+//! What is replaced although it works: too old, worn out by leases, or launched from an older template.
+//!
+//! A free one goes only once another is ready in its place, a few at a time, and none while the new ones do not boot: so a
+//! new image rolls out without a moment in which less is free than should be, and a broken one stops after a few. A
+//! leased one leaves after its lease: in a busy pool it would otherwise never be seen free.
+
+use std::collections::BTreeSet;
+
+use crate::control::{Control, Retiring};
+use crate::ids::InstanceId;
+use crate::policy::Policy;
+use crate::reap_idle::budget;
+use crate::reap_idle::fence::{Candidate, Fences};
+use crate::reap_idle::idle::serving;
+use crate::reap_idle::reconcile::Ec2Word;
+use crate::scale;
+use crate::shard::{Member, Place};
+use crate::snapshot::Snapshot;
+use crate::time::Timestamp;
+
+/// Instances that wait for their replacement at a time, at most.
+const RETIRING_MAX: usize = 16;
+
+/// Plans the replacements, remembers in `control` who waits for one, and answers all that should be replaced.
+pub(super) fn plan(
+    seen: Snapshot<'_>,
+    ec2: &Ec2Word,
+    control: &mut Control,
+    fences: &mut Fences<'_>,
+) -> BTreeSet<InstanceId> {
+    let due: Vec<(Candidate, bool)> = due(seen, ec2);
+    let all = due.iter().map(|(candidate, _)| candidate.instance.clone()).collect();
+    let is_free_and_due =
+        |instance: &InstanceId| due.iter().any(|(candidate, free)| *free && candidate.instance == *instance);
+    control.retiring.retain(|instance, _| is_free_and_due(instance));
+    if no_replacement_comes(seen) {
+        return all;
+    }
+    let (most, now) = (budget(seen).min(RETIRING_MAX), seen.now);
+    for (candidate, free) in due {
+        if !free {
+            fences.withdraw(candidate);
+        } else if control.retiring.contains_key(&candidate.instance) {
+            if may_go(seen, fences) && fences.withdraw(candidate.clone()) {
+                control.retiring.remove(&candidate.instance);
+            }
+        } else if control.retiring.len() < most {
+            control.retiring.insert(candidate.instance, Retiring { since: now, why: candidate.why });
+        }
+    }
+    all
+}
+
+/// Nothing is launched now, or what is launched does not boot: then what works stays.
+fn no_replacement_comes(seen: Snapshot<'_>) -> bool {
+    !seen.control.breaker.failed.is_empty() || scale::stopped_because(seen).is_some()
+}
+
+/// Whether a free instance may go now: another is free in its place, or there is no room for another.
+fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>) -> bool {
+    if seen.waiting() > 0 {
+        return false;
+    }
+    let free: u64 = fences.shards().map(|shard| shard.free.len() as u64).sum();
+    let serving: u64 = fences.shards().map(serving).sum();
+    if free > seen.kept_in_all() && serving > seen.policy.min_instances {
+        return true;
+    }
+    let room: i64 = seen.shards.iter().map(|shard| shard.room).sum();
+    let under_way = fences.shards().any(|shard| !shard.leaving.is_empty());
+    room <= 0 && seen.on_the_way() == 0 && !under_way
+}
+
+/// What should be replaced, oldest first, and whether it is free.
+fn due(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<(Candidate, bool)> {
+    let mut due = Vec::new();
+    for (shard, instance, member) in seen.members() {
+        let leased = match shard.place_of(instance) {
+            Some(Place::Leased(_)) => true,
+            // A stopped one serves nobody and is refilled in the background.
+            Some(Place::Free(_) | Place::Stopped(_)) => false,
+            _ => continue,
+        };
+        let launched_at = ec2.listed.get(instance).map(|found| found.launched_at);
+        if shard.leaving.contains_key(instance) {
+            continue;
+        }
+        if let Some(why) = why(seen, member, launched_at, leased) {
+            let free = shard.free.contains(instance);
+            due.push((launched_at.unwrap_or(seen.now), Candidate::new(shard, instance, &why, Timestamp::NEVER), free));
+        }
+    }
+    due.sort_by_key(|(launched_at, _, _)| *launched_at);
+    due.into_iter().map(|(_, candidate, free)| (candidate, free)).collect()
+}
+
+/// Why it should be replaced, if it should.
+fn why(seen: Snapshot<'_>, member: &Member, launched_at: Option<Timestamp>, leased: bool) -> Option<String> {
+    let Policy { max_age_seconds, max_leases_per_instance: most, .. } = *seen.policy;
+    if launched_at.is_some_and(|at| seen.now.seconds_since(at) > max_age_seconds) {
+        return Some("it reached its maximum age".to_owned());
+    }
+    // The lease that it bears now counts too.
+    if most > 0 && member.served + u64::from(leased) >= most {
+        return Some(format!("it served {most} leases"));
+    }
+    let (of, newest) = (member.kind.template_version, seen.control.template.version);
+    (of > 0 && of < newest).then(|| format!("its launch template version {of} is older than {newest}"))
+}
