@@ -1,0 +1,149 @@
+//! One request: made, signed, sent, and its answer read.
+
+use std::time::{Duration, SystemTime};
+
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4::SigningParams;
+use aws_smithy_http_client::Connector;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use http::{Method, Request, Uri};
+use serde_json::Value;
+
+use super::credentials::{Signer, causes};
+use super::failure::Failure;
+
+/// How long an answer may take: API Gateway gives up after 30 seconds.
+const ANSWER: Duration = Duration::from_secs(35);
+/// The service that API Gateway's signatures are for.
+const SERVICE: &str = "execute-api";
+
+/// A pool's API.
+pub(super) struct Api {
+    endpoint: String,
+    signer: Signer,
+    connector: Connector,
+    clock: fn() -> SystemTime,
+}
+
+/// What is asked for.
+pub(super) struct Ask<'a> {
+    method: Method,
+    path: String,
+    headers: Vec<(&'a str, String)>,
+    body: Option<Value>,
+}
+
+impl<'a> Ask<'a> {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self { method: Method::GET, path: path.into(), headers: Vec::new(), body: None }
+    }
+
+    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { method: Method::POST, path: path.into(), headers: Vec::new(), body: Some(body) }
+    }
+
+    pub(super) fn delete(path: impl Into<String>) -> Self {
+        Self { method: Method::DELETE, path: path.into(), headers: Vec::new(), body: None }
+    }
+
+    pub(super) fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Holds the answer for so long until there is news.
+    pub(super) fn held(self, seconds: u64) -> Self {
+        self.header("prefer", format!("wait={seconds}"))
+    }
+}
+
+/// One part of a path, as a URL spells it.
+pub(super) fn segment(text: &str) -> String {
+    let keeps = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if keeps(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+impl Api {
+    /// The API at an endpoint.
+    pub(super) async fn at(
+        endpoint: &str,
+        profile: Option<&str>,
+        region: Option<&str>,
+        clock: fn() -> SystemTime,
+    ) -> Result<Self, Failure> {
+        let endpoint = endpoint.trim_end_matches('/').to_owned();
+        let uri: Uri = endpoint.parse().map_err(|_| Failure::NoUrl(endpoint.clone()))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
+            return Err(Failure::NoUrl(endpoint));
+        }
+        let signer = Signer::for_endpoint(&uri, profile, region).await?;
+        let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
+        Ok(Self { endpoint, signer, connector, clock })
+    }
+
+    /// Asks, and answers the JSON that came; null when none did.
+    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Value, Failure> {
+        let request = self.request(ask).await?;
+        let unreachable = |cause: String| Failure::Unreachable { endpoint: self.endpoint.clone(), cause };
+        let request = HttpRequest::try_from(request).map_err(|error| unreachable(causes(&error)))?;
+        let answered = async {
+            let response = self.connector.call(request).await.map_err(|error| causes(&error))?;
+            let status = response.status().as_u16();
+            let body = ByteStream::new(response.into_body()).collect().await.map_err(|error| causes(&error))?;
+            Ok((status, body.into_bytes()))
+        };
+        let late = |_| unreachable(format!("no answer within {} seconds", ANSWER.as_secs()));
+        let (status, body) = tokio::time::timeout(ANSWER, answered).await.map_err(late)?.map_err(unreachable)?;
+        if !(200..300).contains(&status) {
+            return Err(Failure::refused(&self.endpoint, status, &body));
+        }
+        if body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&body).map_err(|_| Failure::unintelligible(&self.endpoint, status, &body))
+    }
+
+    async fn request(&self, ask: Ask<'_>) -> Result<Request<SdkBody>, Failure> {
+        let body = ask.body.map(|body| body.to_string()).unwrap_or_default();
+        let mut request = Request::builder().method(ask.method).uri(format!("{}{}", self.endpoint, ask.path));
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in ask.headers {
+            request = request.header(name, value);
+        }
+        let made = request.body(SdkBody::from(body.clone()));
+        let mut request = made.map_err(|error| Failure::Unsigned(causes(&error)))?;
+        self.sign(&mut request, body.as_bytes()).await?;
+        Ok(request)
+    }
+
+    async fn sign(&self, request: &mut Request<SdkBody>, body: &[u8]) -> Result<(), Failure> {
+        let Some(credentials) = self.signer.credentials().await? else { return Ok(()) };
+        let identity = credentials.into();
+        let parameters = SigningParams::builder()
+            .identity(&identity)
+            .region(&self.signer.region)
+            .name(SERVICE)
+            .time((self.clock)())
+            .settings(SigningSettings::default())
+            .build();
+        let unsigned = |error: &dyn std::error::Error| Failure::Unsigned(causes(error));
+        let parameters = parameters.map_err(|error| unsigned(&error))?.into();
+        let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let signable = SignableRequest::new(
+            request.method().as_str(),
+            request.uri().to_string(),
+            headers,
+            SignableBody::Bytes(body),
+        );
+        let signed =
+            sign(signable.map_err(|error| unsigned(&error))?, &parameters).map_err(|error| unsigned(&error))?;
+        signed.into_parts().0.apply_to_request_http1x(request);
+        Ok(())
+    }
+}
