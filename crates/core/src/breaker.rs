@@ -15,6 +15,9 @@ use crate::time::Timestamp;
 
 /// The longest time for which it opens, in seconds: one hour.
 const OPEN_MAX_SECONDS: u64 = 3_600;
+/// Failures are forgotten when nothing has failed for so long and it is not open, in seconds: one hour. Without a need
+/// nothing is launched that could show that boots work again.
+const REMEMBERED_SECONDS: u64 = 3_600;
 
 /// What is remembered of boots that failed. The failures are kept by name, so that one that is told twice counts once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,10 +96,13 @@ impl Breaker {
         next
     }
 
-    /// The breaker after what the heartbeats tell: a node that became ready after the last failure closes it.
+    /// The breaker after what the heartbeats tell: a node that became ready after the last failure, and was well at a
+    /// heartbeat since, closes it. So does time.
     #[must_use]
     pub fn after_boots(&self, seen: Snapshot<'_>) -> Self {
-        let booted = seen.records.iter().filter_map(|record| record.ready_at).any(|ready_at| ready_at > self.failed_at);
-        if booted && !self.failed.is_empty() { Self::default() } else { self.clone() }
+        let boots = seen.records.iter().filter(|record| record.healthy && record.beat_at > record.ready_at);
+        let booted = boots.filter_map(|record| record.ready_at).any(|ready_at| ready_at > self.failed_at);
+        let forgotten = seen.now >= self.failed_at.max(self.open_until) + REMEMBERED_SECONDS;
+        if (booted || forgotten) && !self.failed.is_empty() { Self::default() } else { self.clone() }
     }
 }

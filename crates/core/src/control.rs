@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::breaker::Breaker;
-use crate::ids::{InstanceId, ShardNo};
+use crate::ids::{InstanceId, LaunchToken, ShardNo};
 use crate::launch_budget::LaunchBudget;
 use crate::policy::Policy;
 use crate::time::Timestamp;
@@ -39,6 +39,8 @@ pub struct Control {
     pub measures: Measures,
     /// The newest version of the launch template, when last asked.
     pub template: KnownTemplate,
+    /// Intents whose run died and whose launch is being repeated, and since when.
+    pub repeated: BTreeMap<LaunchToken, Timestamp>,
     /// Free instances that go as soon as a replacement is ready.
     pub retiring: BTreeMap<InstanceId, Retiring>,
     /// What the operator has decided, above the policy.

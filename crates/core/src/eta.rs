@@ -3,6 +3,7 @@
 //!
 //! It is an estimate, for people and for callers that choose whether to wait; nothing is decided on it.
 
+use crate::breaker::State;
 use crate::control::{Control, Measures};
 use crate::scale::BOOT_ASSUMED_SECONDS;
 use crate::shard::Shard;
@@ -41,7 +42,8 @@ impl Expectations {
     pub fn of(control: &Control, now: Timestamp) -> Self {
         let orders = &control.operator;
         let halted = control.halted.as_ref().is_some_and(|halt| halt.until > now);
-        let no_launches = halted || control.breaker.opened > 0 || orders.paused.is_some() || orders.drained.is_some();
+        let is_open = matches!(control.breaker.state(now), State::Open(_));
+        let no_launches = halted || is_open || orders.paused.is_some() || orders.drained.is_some();
         Self { measures: control.measures, no_launches }
     }
 

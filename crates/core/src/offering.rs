@@ -126,6 +126,8 @@ pub fn remember(
     now: Timestamp,
 ) {
     if !launched.is_empty() {
+        // Whatever stood against it stands no more.
+        control.halted = None;
         control.launch_budget = control.launch_budget.after_success();
     }
     for (instance_type, subnet) in launched {

@@ -14,6 +14,9 @@ use crate::time::Timestamp;
 /// The longest a window may stay open, in minutes: one week.
 const DURATION_MAX_MINUTES: i64 = 10_080;
 
+/// The most instances that a window may ask for, as `POOL_MAX`.
+const INSTANCES_MAX: u64 = 10_000;
+
 /// One window of `POOL_SCHEDULE`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Window {
@@ -74,6 +77,11 @@ impl Written {
             .map_err(|_| format!("timezone {:?} is not one of IANA's names, such as Europe/Berlin", self.timezone))?;
         if !(1..=DURATION_MAX_MINUTES).contains(&self.duration_minutes) {
             return Err(format!("duration_minutes {} is not from 1 to {DURATION_MAX_MINUTES}", self.duration_minutes));
+        }
+        for (name, wish) in [("min_available", self.min_available), ("max", self.max)] {
+            if let Some(wish) = wish.filter(|wish| *wish > INSTANCES_MAX) {
+                return Err(format!("{name} {wish} is not from 0 to {INSTANCES_MAX}"));
+            }
         }
         let duration = TimeDelta::minutes(self.duration_minutes);
         Ok(Window { cron, timezone, duration, min_available: self.min_available, max: self.max })

@@ -113,7 +113,7 @@ impl<'a> Snapshot<'a> {
         })
     }
 
-    /// Free instances and booting ones that could join the stopped tier: on-demand ones, for a Spot instance that is
+    /// Free instances and booting ones that could join the stopped tier and are not about to be replaced: on-demand ones, for a Spot instance that is
     /// stopped may be taken, and a persistent request starts it again behind our back.
     #[must_use]
     pub fn stoppable(self) -> u64 {
@@ -121,7 +121,9 @@ impl<'a> Snapshot<'a> {
             shard.members.get(instance).is_some_and(|member| member.kind.market == Market::OnDemand)
         };
         let of = |shard: &Shard| {
-            let free = shard.free.iter().filter(|instance| on_demand(shard, instance)).count() as u64;
+            let good =
+                |instance: &InstanceId| on_demand(shard, instance) && !self.control.retiring.contains_key(instance);
+            let free = shard.free.iter().filter(|instance| good(instance)).count() as u64;
             let booting = booting(shard).filter(|(instance, _)| on_demand(shard, instance)).count() as u64;
             let intents = shard.intents.values().filter(|intent| intent.launch.market == Market::OnDemand);
             free + booting + intents.map(|intent| intent.count).sum::<u64>()

@@ -29,6 +29,12 @@ fn instance(state: &str) -> Value {
            "leases_served": 3, "instance_type": "t3.medium", "zone": "a", "market": "spot", "template_version": 1})
 }
 
+/// The orders in force: the pool is drained, unless the reason says that somebody takes that back.
+fn orders(asked: &Asked) -> Value {
+    let taken_back = asked.lines.lock().expect("nobody panicked").iter().any(|line| line.contains("taken back"));
+    if taken_back { json!({}) } else { json!({"drained": {"at": "2026-01-05T00:00:00Z", "why": "maintenance"}}) }
+}
+
 async fn pool(State(asked): State<Arc<Asked>>, method: Method, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-").to_owned();
     let signed = header("authorization").split(',').next().unwrap_or_default().to_owned();
@@ -56,8 +62,13 @@ async fn pool(State(asked): State<Arc<Asked>>, method: Method, uri: Uri, headers
             answer(200, json!({"drained": {"at": "2026-01-05T00:00:00Z", "why": "maintenance"}}))
         }
         ("GET", "/v1/pool") => match asked.looks.fetch_add(1, Ordering::SeqCst) {
-            0 => answer(200, json!({"totals": {"leased": 1}, "instances": [instance("leased")]})),
-            _ => answer(200, json!({"totals": {"leased": 0}, "instances": []})),
+            0 => answer(
+                200,
+                json!({"totals": {"leased": 1}, "instances": [instance("leased")], "operator": orders(&asked)}),
+            ),
+            // A launch was decided before the order, and is over a little later.
+            1 => answer(200, json!({"totals": {"booting": 1}, "instances": [], "operator": orders(&asked)})),
+            _ => answer(200, json!({"totals": {"booting": 0}, "instances": [], "operator": orders(&asked)})),
         },
         _ => answer(
             404,
@@ -136,8 +147,15 @@ async fn draining_waits_until_nothing_is_left() {
     let (output, lines) = run(&["drain", "--wait", "--reason", "maintenance"], false).await;
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), "nothing is left\n");
-    assert_eq!(text(&output.stderr), "1 left, 1 of them leased\n");
+    assert_eq!(text(&output.stderr), "1 left, 1 of them leased\n1 launches are not over yet\n");
     assert!(lines[0].starts_with("POST /v1/operator/pool {\"drained\":true,\"reason\":\"maintenance\"}"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn draining_ends_when_somebody_takes_the_order_back() {
+    let (output, _) = run(&["drain", "--wait", "--reason", "taken back"], false).await;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("somebody took the order back"), "{}", text(&output.stderr));
 }
 
 #[tokio::test]

@@ -50,7 +50,9 @@ async fn ready(
             };
         };
         let number = shard.number;
-        let launched_at = shard.members.get(&word.instance).map_or(environment.now(), |member| member.since);
+        // A start of a stopped instance is no boot of the image, and tells nothing about how long those take.
+        let first_boot = shard.members.get(&word.instance).filter(|member| member.boot_id == 0);
+        let launched_at = first_boot.map(|member| member.since);
         seen = match steps::write(environment, number, write).await? {
             Written::Applied(shard) => {
                 note_ready(environment, &word.instance, launched_at, number, write).await?;
@@ -86,7 +88,7 @@ fn ready_word(instance: InstanceId, mut body: Fields) -> Result<Ready, Problem> 
 async fn note_ready(
     environment: &Environment,
     instance: &InstanceId,
-    launched_at: Timestamp,
+    launched_at: Option<Timestamp>,
     shard: u32,
     write: &Transition,
 ) -> Result<(), Problem> {
@@ -98,7 +100,8 @@ async fn note_ready(
     };
     let now = environment.now();
     let first = Heartbeat { healthy: true, cpu_percent: 0.0, memory_percent: 0.0, sessions: 0 };
-    let boot_seconds = matches!(write, Transition::Ready { .. }).then(|| now.seconds_since(launched_at));
+    let is_boot = matches!(write, Transition::Ready { .. });
+    let boot_seconds = launched_at.filter(|_| is_boot).map(|launched_at| now.seconds_since(launched_at));
     environment.store.heartbeat(instance, &first, boot_seconds, now).await?;
     environment.store.note(instance, Some(shard), what, "the node said so", now).await?;
     Ok(())

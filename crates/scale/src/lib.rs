@@ -10,7 +10,7 @@ mod layout;
 use lambda_runtime::Error;
 use pool_core::control::Control;
 use pool_core::ids::InstanceId;
-use pool_core::scale::{self, Template};
+use pool_core::scale::{self, Plan, Template};
 use pool_core::shard::Shard;
 use pool_core::snapshot::Snapshot;
 use pool_core::time::Timestamp;
@@ -20,6 +20,9 @@ use pool_function::environment::Environment;
 use pool_function::settings::Ec2Settings;
 use pool_function::{moves, steps};
 use pool_store::Written;
+
+/// Times that one run plans at most.
+const PLANS_MAX: usize = 4;
 
 /// One run.
 ///
@@ -40,17 +43,12 @@ pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings)
 /// Plans, claims the turn, starts what is stopped, intends, launches.
 async fn grow(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
     let control = environment.store.control().await?.unwrap_or_default();
-    let shards = environment.store.read_all(control.layout.shards_made, true).await?;
-    let leased: Vec<InstanceId> = shards.iter().flat_map(|shard| shard.leases.values().cloned()).collect();
-    let records = environment.store.instances(&leased).await?;
-    let (policy, now) = (&environment.settings.policy, environment.now());
-    let template = template(fleet, ec2, &control, now).await?;
-    let seen = Snapshot { shards: &shards, control: &control, records: &records, policy, now };
-    let plan = scale::plan(seen, &template, &environment.settings.pool);
-    if plan.control != control && !environment.store.put_control(&plan.control).await? {
-        tracing::info!(cause = "another run was first", "nothing to add");
+    // It takes EC2 a while to answer, in which others may write the control record.
+    let template = template(fleet, ec2, &control, environment.now()).await?;
+    let Some(plan) = claim(environment, &template).await? else {
+        tracing::info!(cause = "others wrote the control record", "nothing is added by this run");
         return Ok(());
-    }
+    };
     if plan.starts.is_empty() && plan.launches.is_empty() {
         tracing::info!(cause = plan.why, "nothing to add");
         return Ok(());
@@ -67,6 +65,24 @@ async fn grow(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Re
         }
     }
     Ok(())
+}
+
+/// A plan whose turn is claimed: nobody wrote the control record since the picture it rests on. `reap-idle` and the operator
+/// write it, too, and then a new picture is taken.
+async fn claim(environment: &Environment, template: &Template) -> Result<Option<Plan>, Error> {
+    let policy = &environment.settings.policy;
+    for _ in 0..PLANS_MAX {
+        let control = environment.store.control().await?.unwrap_or_default();
+        let shards = environment.store.read_all(control.layout.shards_made, true).await?;
+        let leased: Vec<InstanceId> = shards.iter().flat_map(|shard| shard.leases.values().cloned()).collect();
+        let records = environment.store.instances(&leased).await?;
+        let seen = Snapshot { shards: &shards, control: &control, records: &records, policy, now: environment.now() };
+        let plan = scale::plan(seen, template, &environment.settings.pool);
+        if plan.control == control || environment.store.put_control(&plan.control).await? {
+            return Ok(Some(plan));
+        }
+    }
+    Ok(None)
 }
 
 /// What to launch from. Its newest version is asked for now and then; when EC2 does not say, the last known one serves.

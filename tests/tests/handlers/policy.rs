@@ -64,6 +64,8 @@ async fn failure_11_boots_that_fail_in_a_row_stop_launching_until_one_instance_b
     assert!(stage.ec2.alive().is_empty(), "it failed, so the second pause is longer");
     stage.clock.pass(120);
     stage.grow().await;
+    stage.clock.pass(30);
+    stage.all_beat().await;
     stage.reap_idle().await;
     stage.clock.pass(60);
     stage.scale().await;

@@ -43,7 +43,29 @@ fn spare(seen: Snapshot<'_>, fences: &Fences<'_>, long_enough: impl Fn(Timestamp
     let free = |shard: &Shard| shard.free.iter().filter(|instance| is_free_long(shard, instance)).count() as u64;
     let free: u64 = fences.shards().map(free).sum();
     let serving: u64 = fences.shards().map(serving).sum();
-    free.saturating_sub(seen.kept_in_all()).min(serving.saturating_sub(seen.policy.min_instances))
+    let all_free: u64 = fences.shards().map(|shard| shard.free.len() as u64).sum();
+    // Where the cap has become smaller, what is kept free must fit below it beside the others.
+    let cap = seen.cap();
+    let kept = seen.kept_in_all().min(cap.saturating_sub(serving.saturating_sub(all_free)));
+    free.saturating_sub(kept).min(serving.saturating_sub(seen.policy.min_instances.min(cap)))
+}
+
+/// Marks leased instances beyond a cap that has become smaller: they leave after their leases, also while others wait,
+/// who would be handed each of them for ever.
+pub(super) fn above_the_cap(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
+    let cap = seen.cap();
+    let mut leased: Vec<(Timestamp, ShardNo, InstanceId)> = Vec::new();
+    for shard in fences.shards() {
+        let staying = shard.leases.values().filter(|instance| !shard.leaving.contains_key(*instance));
+        let since = staying.filter_map(|instance| Some((shard.members.get(instance)?.since, instance)));
+        leased.extend(since.map(|(since, instance)| (since, shard.number, instance.clone())));
+    }
+    leased.sort();
+    let beyond = (leased.len() as u64).saturating_sub(cap);
+    for (_, shard, instance) in leased.into_iter().take(usize::try_from(beyond).unwrap_or(usize::MAX)) {
+        let why = format!("the cap is {cap}, and more are leased");
+        fences.withdraw(Candidate { shard, instance, why, deadline: Timestamp::NEVER });
+    }
 }
 
 /// Members that serve or will serve.

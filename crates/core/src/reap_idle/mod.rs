@@ -23,6 +23,9 @@ pub use reconcile::{
     to_terminate, unlisted,
 };
 
+/// The order to keep an instance that is gone is forgotten after so many seconds.
+const ORDER_FRESH_SECONDS: u64 = 600;
+
 /// What a run of `reap-idle` takes out of service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -59,18 +62,25 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     fences.all(drained(seen));
     fences.within(budget(seen));
     fences.all(unhealthy::vanished(seen, ec2));
-    let stuck = unhealthy::stuck(seen);
-    let boots: Vec<&InstanceId> = stuck.iter().filter(|(_, booting)| *booting).map(|(it, _)| &it.instance).collect();
+    let (stuck, ill) = (unhealthy::stuck(seen), unhealthy::ill(seen));
+    let boots = stuck.iter().chain(&ill).filter(|(_, failed)| *failed).map(|(it, _)| &it.instance);
     control.breaker = control.breaker.after_failures(boots, seen.policy, seen.now);
     fences.all(stuck.into_iter().map(|(candidate, _)| candidate));
     fences.all(unhealthy::stopped_wrongly(seen, ec2));
+    fences.all(ill.into_iter().map(|(candidate, _)| candidate));
     fences.all(unhealthy::silent(seen));
+    control.operator.cordoned.retain(|instance, order| {
+        let is_member = seen.members().any(|(_, member, _)| member == instance);
+        // An order is written before its instance is withdrawn, and may have come between two readings.
+        is_member || seen.now < order.at + ORDER_FRESH_SECONDS
+    });
     let looked = control.clone();
     let seen = Snapshot { control: &looked, ..seen };
     let outdated = replace::plan(seen, ec2, &mut control, &mut fences);
     idle::stop(seen, &outdated, &mut fences);
     // What is idle is judged on what the urgent removals leave over.
     idle::remove(seen, &mut fences);
+    idle::above_the_cap(seen, &mut fences);
     Plan { control, removals: fences.removals }
 }
 

@@ -101,14 +101,15 @@ pub fn unlisted(shards: &[Shard], listed: &BTreeMap<InstanceId, Ec2Instance>) ->
 }
 
 /// Instances to terminate now: they leave, EC2 still has them, no lease is on them or their deadline has passed, and the
-/// operator does not keep them.
+/// operator does not keep them. Who drains the pool keeps nothing.
 #[must_use]
 pub fn to_terminate(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<(ShardNo, InstanceId, String)> {
     let Snapshot { shards, policy, now, .. } = seen;
-    let cordoned = &seen.control.operator.cordoned;
+    let orders = &seen.control.operator;
+    let is_kept = |instance| orders.cordoned.contains_key(instance) && orders.drained.is_none();
     let mut ending = Vec::new();
     for (shard, instance, member, leaving) in each_leaving(shards) {
-        if cordoned.contains_key(instance) {
+        if is_kept(instance) {
             continue;
         }
         let released = shard.lease_on(instance).is_none() || leaving.deadline <= now;

@@ -1,8 +1,9 @@
 //! What is replaced although it works: too old, worn out by leases, or launched from an older template.
 //!
 //! A free one goes only once another is ready in its place, a few at a time, and none while the new ones do not boot: so a
-//! new image rolls out without a moment in which less is free than should be, and a broken one stops after a few. A
-//! leased one leaves after its lease: in a busy pool it would otherwise never be seen free.
+//! new image rolls out without a moment in which less is free than should be. A leased one leaves after its lease: in a
+//! busy pool it would otherwise never be seen free. Until one instance of the newest template was ready, one at a time is
+//! tried, so that a broken image takes no more than that.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use crate::reap_idle::fence::{Candidate, Fences};
 use crate::reap_idle::idle::serving;
 use crate::reap_idle::reconcile::Ec2Word;
 use crate::scale;
-use crate::shard::{Member, Place};
+use crate::shard::{Member, Place, Shard};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -36,10 +37,21 @@ pub(super) fn plan(
     if no_replacement_comes(seen) {
         return all;
     }
-    let (most, now) = (budget(seen).min(RETIRING_MAX), seen.now);
+    let now = seen.now;
+    let (most, mut leaving) = if newest_was_ready(seen) {
+        (budget(seen).min(RETIRING_MAX), after_their_leases(seen))
+    } else {
+        (
+            1,
+            after_their_leases(seen)
+                + control.retiring.len()
+                + usize::try_from(seen.on_the_way()).unwrap_or(usize::MAX),
+        )
+    };
     for (candidate, free) in due {
         if !free {
-            fences.withdraw(candidate);
+            let may_leave = leaving < most && fences.withdraw(candidate);
+            leaving += usize::from(may_leave);
         } else if control.retiring.contains_key(&candidate.instance) {
             if may_go(seen, fences) && fences.withdraw(candidate.clone()) {
                 control.retiring.remove(&candidate.instance);
@@ -49,6 +61,21 @@ pub(super) fn plan(
         }
     }
     all
+}
+
+/// Whether an instance of the newest template was ready, as far as a member tells.
+fn newest_was_ready(seen: Snapshot<'_>) -> bool {
+    let newest = seen.control.template.version;
+    newest == 0 || seen.members().any(|(_, _, member)| member.kind.template_version >= newest && member.boot_id > 0)
+}
+
+/// Leased instances that leave after their lease, each of which will need a replacement then.
+fn after_their_leases(seen: Snapshot<'_>) -> usize {
+    let leaves = |shard: &Shard, instance: &InstanceId| {
+        shard.leaving.get(instance).is_some_and(|leaving| leaving.deadline == Timestamp::NEVER)
+    };
+    let of = |shard: &Shard| shard.leases.values().filter(|instance| leaves(shard, instance)).count();
+    seen.shards.iter().map(of).sum()
 }
 
 /// Nothing is launched now, or what is launched does not boot: then what works stays.
@@ -66,9 +93,12 @@ fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>) -> bool {
     if free > seen.kept_in_all() && serving > seen.policy.min_instances {
         return true;
     }
-    let room: i64 = seen.shards.iter().map(|shard| shard.room).sum();
-    let under_way = fences.shards().any(|shard| !shard.leaving.is_empty());
-    room <= 0 && seen.on_the_way() == 0 && !under_way
+    // What leaves after a lease, or is kept by the operator, makes no room soon.
+    let ends = |shard: &Shard, instance: &InstanceId| {
+        shard.lease_on(instance).is_none() && !seen.control.operator.cordoned.contains_key(instance)
+    };
+    let under_way = fences.shards().any(|shard| shard.leaving.keys().any(|instance| ends(shard, instance)));
+    seen.room() == 0 && seen.on_the_way() == 0 && !under_way
 }
 
 /// What should be replaced, oldest first, and whether it is free.

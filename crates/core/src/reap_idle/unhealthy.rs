@@ -6,7 +6,7 @@ use crate::ids::InstanceId;
 use crate::node::InstanceRecord;
 use crate::reap_idle::fence::{Candidate, each_member};
 use crate::reap_idle::reconcile::{Ec2State, Ec2Word, Word};
-use crate::shard::{Place, StopPhase};
+use crate::shard::{Member, Place, Shard, StopPhase};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -31,7 +31,8 @@ pub(super) fn vanished(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<Candidate> {
     })
 }
 
-/// Members that did not say `ready` in time, after their launch or after a lease; true for a boot.
+/// Members that did not say `ready` in time, after their launch or after a lease; true for a first boot. One that was ready
+/// before and did not come back from being stopped says nothing about the image.
 pub(super) fn stuck(seen: Snapshot<'_>) -> Vec<(Candidate, bool)> {
     let mut boots = Vec::new();
     let stuck = each_member(seen.shards, |shard, instance, member| {
@@ -40,7 +41,7 @@ pub(super) fn stuck(seen: Snapshot<'_>) -> Vec<(Candidate, bool)> {
             return None;
         }
         let (why, boot) = match shard.place_of(instance)? {
-            Place::Booting(_) => ("it was not ready in time", true),
+            Place::Booting(_) => ("it was not ready in time", member.boot_id == 0),
             Place::Resetting(_) => ("it was not clean in time", false),
             _ => return None,
         };
@@ -69,28 +70,59 @@ pub(super) fn stopped_wrongly(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<Candidat
     })
 }
 
-/// Nodes without a heartbeat for too long, or that say themselves that they are not healthy. A leased one leaves after
-/// its lease: its holder knows best whether it still works.
-pub(super) fn silent(seen: Snapshot<'_>) -> Vec<Candidate> {
+/// How a node that should serve is not as it should be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ailment {
+    Silent,
+    Ill,
+}
+
+/// Nodes that should serve, each with what is wrong with it. One that leaves anyway would make the others' silence look
+/// like a fault of ours.
+fn examined<'a>(seen: Snapshot<'a>) -> Vec<(&'a Shard, &'a InstanceId, &'a Member, Option<Ailment>)> {
     let records: BTreeMap<&InstanceId, &InstanceRecord> = seen.records.iter().map(|r| (&r.instance, r)).collect();
     let limit = seen.policy.silence_limit_seconds();
-    let mut serving = 0;
-    let silent = each_member(seen.shards, |shard, instance, member| {
-        let serves = matches!(shard.place_of(instance)?, Place::Free(_) | Place::Leased(_) | Place::Resetting(_));
-        // One that leaves anyway would make the others' silence look like a fault of ours.
-        if !serves || shard.leaving.contains_key(instance) {
-            return None;
-        }
-        serving += 1;
+    let serving = seen.members().filter(|(shard, instance, _)| {
+        let place = shard.place_of(instance);
+        let serves = matches!(place, Some(Place::Free(_) | Place::Leased(_) | Place::Resetting(_)));
+        serves && !shard.leaving.contains_key(*instance)
+    });
+    let examine = |(shard, instance, member): (&'a Shard, &'a InstanceId, &'a Member)| {
         let record = records.get(instance);
         let heard = record.and_then(|record| record.beat_at).unwrap_or(member.since);
-        let why = match record {
-            _ if seen.now.seconds_since(heard) > limit => "its heartbeats stopped",
-            Some(record) if !record.healthy => "its health check fails",
-            _ => return None,
+        let ailment = match record {
+            _ if seen.now.seconds_since(heard) > limit => Some(Ailment::Silent),
+            Some(record) if !record.healthy => Some(Ailment::Ill),
+            _ => None,
         };
-        Some(Candidate::new(shard, instance, why, Timestamp::NEVER))
-    });
+        (shard, instance, member, ailment)
+    };
+    serving.map(examine).collect()
+}
+
+/// Nodes that say themselves that they are not healthy; true for one that never served, which is as good as a boot that
+/// failed. A leased one leaves after its lease: its holder knows best whether it still works.
+pub(super) fn ill(seen: Snapshot<'_>) -> Vec<(Candidate, bool)> {
+    let ill = examined(seen).into_iter().filter(|(_, _, _, ailment)| *ailment == Some(Ailment::Ill));
+    let why = "its health check fails";
+    ill.map(|(shard, instance, member, _)| {
+        (
+            Candidate::new(shard, instance, why, Timestamp::NEVER),
+            member.served == 0 && shard.lease_on(instance).is_none(),
+        )
+    })
+    .collect()
+}
+
+/// Nodes without a heartbeat for too long. A leased one leaves after its lease.
+pub(super) fn silent(seen: Snapshot<'_>) -> Vec<Candidate> {
+    let examined = examined(seen);
+    let serving = examined.len();
+    let silent: Vec<Candidate> = examined
+        .into_iter()
+        .filter(|(_, _, _, ailment)| *ailment == Some(Ailment::Silent))
+        .map(|(shard, instance, _, _)| Candidate::new(shard, instance, "its heartbeats stopped", Timestamp::NEVER))
+        .collect();
     // Three or more at once and half of the pool: rather our table or network than all of them.
     let ours = silent.len() >= 3 && silent.len() * 2 > serving;
     if ours { Vec::new() } else { silent }

@@ -52,13 +52,15 @@ struct Tries<'a> {
 }
 
 impl Tries<'_> {
-    /// Launches so many of a market, and answers how many have no offering. One goes to the offerings in doubt, if there
-    /// are any: their cool-down is over, and nobody knows whether they work again.
+    /// Launches so many of a market, and answers how many have no offering. One of several goes to the offerings in doubt,
+    /// if there are any: their cool-down is over, and nobody knows whether they work again. A single one goes there only
+    /// when nothing else is left, for somebody may wait for it.
     fn launch(&mut self, market: Market, wanted: u64) -> u64 {
         let Offerings { open, in_doubt } =
             offering::offerings(self.seen.policy, &self.template.subnets, self.next, market, self.seen.now);
         let mut left = wanted;
-        if let (Some(probe), true) = (in_doubt, left > 0) {
+        let spared = u64::from(open.is_some());
+        if let (Some(probe), true) = (in_doubt, left > spared) {
             let probe = self.of(market, probe);
             let placed = self.spread.launch(1, &probe);
             if placed > 0 {

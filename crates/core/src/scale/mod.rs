@@ -184,19 +184,27 @@ pub fn stopped_because(seen: Snapshot<'_>) -> Option<String> {
 }
 
 /// Intents whose run died: to be repeated, exactly as they are, as many as the launch budget allows; and the control
-/// record to write before. They are repeated although the operator has paused launching since: they may have launched
+/// record to write before. One is repeated by one run at a time: while a call of another may still be under way, nobody
+/// can tell from a refusal, nor from EC2's listing, that nothing will come. They are repeated although the operator has paused launching since: they may have launched
 /// already, and only their repetition tells what.
 #[must_use]
 pub fn repeats(shards: &[Shard], control: &Control, now: Timestamp) -> (Vec<(ShardNo, LaunchToken, Intent)>, Control) {
-    let stale = |intent: &Intent| now.seconds_since(intent.since) > INTENT_STALE_AFTER_SECONDS;
-    let all =
-        shards.iter().flat_map(|shard| shard.intents.iter().map(move |(token, intent)| (shard.number, token, intent)));
-    let mut stale: Vec<_> = all.filter(|(_, _, intent)| stale(intent)).collect();
+    let is_over = |since: Timestamp| now.seconds_since(since) > INTENT_STALE_AFTER_SECONDS;
+    let stale = |token: &LaunchToken, intent: &Intent| {
+        is_over(intent.since) && control.repeated.get(token).is_none_or(|since| is_over(*since))
+    };
+    let all = || {
+        shards.iter().flat_map(|shard| shard.intents.iter().map(move |(token, intent)| (shard.number, token, intent)))
+    };
+    let mut stale: Vec<_> = all().filter(|(_, token, intent)| stale(token, intent)).collect();
     stale.sort_by_key(|(_, _, intent)| intent.since);
     stale.truncate(usize::try_from(control.launch_budget.calls(now)).unwrap_or(usize::MAX));
     let launch_budget = control.launch_budget.after_calls(stale.len() as u64, now);
+    let mut repeated = control.repeated.clone();
+    repeated.retain(|token, _| all().any(|(_, known, _)| known == token));
+    repeated.extend(stale.iter().map(|(_, token, _)| ((*token).clone(), now)));
     let repeats = stale.into_iter().map(|(shard, token, intent)| (shard, token.clone(), intent.clone()));
-    (repeats.collect(), Control { launch_budget, ..control.clone() })
+    (repeats.collect(), Control { launch_budget, repeated, ..control.clone() })
 }
 
 /// The writes that bring every shard to its share of the cap: all cuts come first, and nothing is raised before every

@@ -22,7 +22,7 @@ fn failed<const N: usize>(before: &Breaker, boots: [u64; N]) -> Breaker {
 }
 
 fn ready(n: u64, ready_at: Option<Timestamp>) -> InstanceRecord {
-    InstanceRecord { ready_at, ..beat(n, NOW, true) }
+    InstanceRecord { ready_at, ..beat(n, NOW + 1, true) }
 }
 
 /// What a run of `reap-idle` remembers of this shard and these records.
@@ -112,6 +112,9 @@ fn a_node_that_became_ready_after_the_last_failure_closes_it() {
     assert_eq!(after(&open, &[ready(4, Some(NOW - 10)), ready(5, Some(NOW - 11)), ready(6, None)]), open);
     assert_eq!(after(&open, &[]), open);
     assert_eq!(after(&breaker([1], 0, Timestamp(0)), &[ready(4, Some(NOW))]), Breaker::default(), "not in a row");
+    let first_word = InstanceRecord { beat_at: Some(NOW), ..ready(4, Some(NOW)) };
+    assert_eq!(after(&open, &[first_word]), open, "it was not heard of since");
+    assert_eq!(after(&open, &[InstanceRecord { healthy: false, ..ready(4, Some(NOW)) }]), open, "it fell ill at once");
     let idle = breaker([], 0, Timestamp(0));
     assert_eq!(after(&idle, &[ready(4, Some(NOW))]), idle, "without a failure there is nothing to forget");
 }
@@ -135,4 +138,31 @@ fn a_run_closes_it_for_a_node_that_became_ready_and_then_counts_what_failed() {
     let late = shard(7).free(9).booting(4).since(4, NOW - 601);
     let only_one = Breaker { failed_at: NOW, ..breaker([4], 0, Timestamp(0)) };
     assert_eq!(reaped(open, late, &records, &policy()), only_one);
+}
+
+#[test]
+fn failures_are_forgotten_an_hour_after_the_last_or_after_it_was_open() {
+    let after = |before: Breaker| {
+        let (control, policy) = (Control::default(), policy());
+        before.after_boots(seen(&[], &control, &policy))
+    };
+    let failed_at = |seconds, open_until| Breaker { failed_at: NOW - seconds, ..breaker([1, 2, 3], 1, open_until) };
+    assert_eq!(after(failed_at(3_599, NOW - 3_700)), failed_at(3_599, NOW - 3_700));
+    assert_eq!(after(failed_at(3_600, NOW - 3_700)), Breaker::default());
+    assert_eq!(after(failed_at(9_000, NOW - 3_599)), failed_at(9_000, NOW - 3_599));
+    assert_eq!(after(failed_at(9_000, NOW - 3_600)), Breaker::default());
+}
+
+#[test]
+fn one_that_was_ready_before_is_no_boot_and_one_that_falls_ill_before_it_served_is() {
+    let started = shard(7).booting(1).since(1, NOW - 601).with(|shard| {
+        shard.members.get_mut(&instance(1)).expect("a member").boot_id = 5;
+    });
+    assert_eq!(reaped(Breaker::default(), started, &[], &policy()), Breaker::default());
+    let ill = |served, leased: bool| {
+        let shard = if leased { shard(7).held(1, 1) } else { shard(7).free(1) };
+        let shard = shard.with(|shard| shard.members.get_mut(&instance(1)).expect("a member").served = served);
+        reaped(Breaker::default(), shard, &[beat(1, NOW, false)], &policy()).failed.len()
+    };
+    assert_eq!((ill(0, false), ill(1, false), ill(0, true)), (1, 0, 0));
 }

@@ -31,13 +31,17 @@ fn what_was_measured_is_expected_again() {
 fn no_launch_is_expected_while_launching_is_stopped() {
     let order = || Some(Order { at: NOW, why: "the image is bad".to_owned() });
     let halted = |until| Control { halted: Some(Halt { until, why: "quota".to_owned() }), ..Control::default() };
-    let opened = |opened| Control { breaker: Breaker { opened, ..Breaker::default() }, ..Control::default() };
+    let opened = |opened, open_until| Control {
+        breaker: Breaker { opened, open_until, ..Breaker::default() },
+        ..Control::default()
+    };
     let ordered = |operator| Control { operator, ..Control::default() };
     for (control, no_launches) in [
         (halted(NOW + 1), true),
         (halted(NOW), false),
-        (opened(0), false),
-        (opened(1), true),
+        (opened(0, NOW + 1), false),
+        (opened(1, NOW + 1), true),
+        (opened(1, NOW), false),
         (ordered(Orders { paused: order(), ..Orders::default() }), true),
         (ordered(Orders { drained: order(), ..Orders::default() }), true),
         (ordered(Orders { max_instances: Some(1), ..Orders::default() }), false),

@@ -229,8 +229,10 @@ pub(crate) trait Given: Sized {
         })
     }
 
+    /// For the first time, so that its node has said nothing so far.
     fn booting(self, n: u64) -> Self {
         self.member(n).with(|shard| {
+            shard.members.get_mut(&instance(n)).expect("a member").boot_id = 0;
             shard.booting.insert(instance(n), BOOT_EPOCH);
         })
     }

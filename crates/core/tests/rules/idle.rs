@@ -14,7 +14,7 @@ use crate::given::{Given, NOW, beat, instance, policy, seen, shard};
 /// A policy that keeps so many free, may remove everything else at once, and names two types.
 fn keeping(min_available: u64) -> Policy {
     let instance_types = ["a.large", "b.large"].map(str::to_owned).to_vec();
-    Policy { removal_budget_percent: 100, min_available, instance_types, ..policy() }
+    Policy { removal_budget_percent: 100, min_available, max_instances: 100, instance_types, ..policy() }
 }
 
 /// The instances that are removed, in order, while every node beats.
@@ -186,4 +186,35 @@ fn the_market_counts_before_the_type() {
     let shards = [shard(7).idle(1, 700).of_type(1, "b.large").idle(2, 700).on_demand(2).of_type(2, "a.large")];
     assert_eq!(shards[0].members[&instance(2)].kind.market, Market::OnDemand);
     assert_eq!(removed(&shards, &keeping(1)), instances([2]));
+}
+
+#[test]
+fn what_is_kept_free_fits_below_a_cap_that_has_become_smaller() {
+    let capped = |cap, min_available, min_instances| {
+        let policy = Policy { max_instances: cap, min_instances, ..keeping(min_available) };
+        removed(&[three().held(4, 1)], &policy)
+    };
+    assert_eq!(capped(4, 3, 0), instances([]));
+    assert_eq!(capped(3, 3, 0), instances([1]));
+    assert_eq!(capped(2, 3, 4), instances([1, 2]), "nor does the least number of instances stand above it");
+    assert_eq!(capped(1, 3, 0), instances([1, 2, 3]), "one is leased");
+}
+
+#[test]
+fn leased_ones_beyond_the_cap_leave_after_their_leases_even_while_others_wait() {
+    let busy = || shard(7).held(1, 1).held(2, 2).held(3, 3).since(2, NOW - 900).since(3, NOW - 800).waiting(4);
+    let capped = |cap| {
+        let policy = Policy { max_instances: cap, ..keeping(0) };
+        let (shards, control) = ([busy()], Control::default());
+        let records: Vec<_> = [1, 2, 3].map(|n| beat(n, NOW, true)).into();
+        let plan = plan(Snapshot { records: &records, ..seen(&shards, &control, &policy) }, &Ec2Word::default());
+        plan.removals.into_iter().map(|one| (one.instance, one.why)).collect::<Vec<_>>()
+    };
+    let why = |cap: u64| format!("the cap is {cap}, and more are leased");
+    assert_eq!((capped(9), capped(3)), (Vec::new(), Vec::new()));
+    assert_eq!(capped(2), [(instance(2), why(2))], "the oldest lease first");
+    assert_eq!(capped(1), [(instance(2), why(1)), (instance(3), why(1))]);
+    let leaving = busy().leaving(1, NOW + 9);
+    let policy = Policy { max_instances: 2, ..keeping(0) };
+    assert_eq!(removed(&[leaving], &policy), instances([]), "one leaves already");
 }

@@ -125,8 +125,22 @@ fn an_intent_whose_run_died_is_repeated_as_it_is_the_oldest_first() {
     let (repeated, after) = repeats(&[first, second], &Control::default(), NOW);
     assert_eq!(repeated, [(8, launch_token(3), since(500)), (7, launch_token(2), since(61))]);
     let launch_budget = LaunchBudget { calls: 3, counted_at: NOW, refusals: 0 };
-    assert_eq!(after, Control { launch_budget, ..Control::default() });
+    let known = [2, 3].map(|n| (launch_token(n), NOW)).into();
+    assert_eq!(after, Control { launch_budget, repeated: known, ..Control::default() });
     assert_eq!(repeats(&[shard(7).intending(1, 2)], &Control::default(), NOW), (Vec::new(), Control::default()));
+}
+
+#[test]
+fn an_intent_is_repeated_by_one_run_at_a_time() {
+    let shards = [shard(7).with(|shard| {
+        let old = Intent { since: NOW - 500, ..intent(2, Market::Spot) };
+        shard.intents = [(launch_token(1), old.clone()), (launch_token(2), old)].into();
+    })];
+    let repeated = [(launch_token(1), NOW - 60), (launch_token(2), NOW - 61), (launch_token(9), NOW - 5)].into();
+    let (again, after) = repeats(&shards, &Control { repeated, ..Control::default() }, NOW);
+    assert_eq!(again.into_iter().map(|(_, token, _)| token).collect::<Vec<_>>(), [launch_token(2)]);
+    let known = [(launch_token(1), NOW - 60), (launch_token(2), NOW)].into();
+    assert_eq!(after.repeated, known, "and what is no intent any more is forgotten");
 }
 
 #[test]

@@ -49,7 +49,10 @@ fn an_offering_in_doubt_is_tried_with_one_instance_and_nobody_else_tries_it() {
     assert_eq!(brief(&three), [(1, Market::Spot, vec!["subnet-a"]), (2, Market::Spot, vec!["subnet-b"])]);
     assert_eq!(left_alone_until(&three), [NOW + 60]);
     let one = planned(&[shard(7)], &one_in_doubt, &keeping(1));
-    assert_eq!(brief(&one), [(1, Market::Spot, vec!["subnet-a"])], "one is all that is missing");
+    assert_eq!(brief(&one), [(1, Market::Spot, vec!["subnet-b"])], "one is all that is missing, and somebody may wait");
+    assert_eq!(left_alone_until(&one), [NOW]);
+    let two = planned(&[shard(7)], &one_in_doubt, &keeping(2));
+    assert_eq!(brief(&two), [(1, Market::Spot, vec!["subnet-a"]), (1, Market::Spot, vec!["subnet-b"])]);
     let none = planned(&[shard(7).free(1)], &one_in_doubt, &keeping(1));
     assert_eq!((brief(&none), &none.control), (Vec::new(), &one_in_doubt), "nothing is missing, so nothing is tried");
     let cools = planned(&[shard(7)], &failed(Market::Spot, &[("subnet-a", NOW + 1)]), &keeping(3));

@@ -213,3 +213,11 @@ fn a_failure_is_forgotten_an_hour_after_its_cool_down() {
         assert_eq!(control.offerings.len(), kept, "{until}");
     }
 }
+
+#[test]
+fn a_launch_that_works_ends_a_halt() {
+    let halted = Halt { until: NOW + 90, why: "no permission".to_owned() };
+    let before = Control { halted: Some(halted), ..Control::default() };
+    assert_eq!(after(before.clone(), &[("a.large", "s")], None).halted, None);
+    assert_eq!(after(before.clone(), &[], None).halted, before.halted);
+}

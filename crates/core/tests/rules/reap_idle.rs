@@ -153,7 +153,7 @@ fn a_node_that_is_silent_or_unwell_leaves_after_its_lease() {
     assert_eq!(of(&[well(1), well(2), well(3), well(5)]), []);
     assert_eq!(
         of(&[beat(1, NOW - 121, true), well(2), beat(3, NOW, false), well(5)]),
-        [(7, instance(1), "its heartbeats stopped".to_owned()), (7, instance(3), "its health check fails".to_owned()),]
+        [(7, instance(3), "its health check fails".to_owned()), (7, instance(1), "its heartbeats stopped".to_owned()),]
     );
     let removals = removals(&[shard()], &Ec2Word::default(), &[beat(1, NOW, false)], &policy);
     let leaving = Leaving { why: "its health check fails".to_owned(), deadline: Timestamp::NEVER };
@@ -267,6 +267,26 @@ fn the_most_urgent_comes_first_and_what_is_idle_is_judged_on_what_is_left() {
     assert_eq!(removed(stuck, &ec2, &records, &unbound()), instances([4, 3, 2, 8, 6, 1]));
 }
 
+#[test]
+fn what_the_operator_keeps_is_forgotten_some_time_after_it_is_gone() {
+    let order = |at| Order { at, why: "to look at".to_owned() };
+    let cordoned = [(instance(1), order(NOW - 900)), (instance(2), order(NOW - 600)), (instance(3), order(NOW - 599))];
+    let control = Control { operator: Orders { cordoned: cordoned.into(), ..Orders::default() }, ..Control::default() };
+    let (shards, policy) = ([shard(7).held(1, 1)], unbound());
+    let after = plan(seen(&shards, &control, &policy), &Ec2Word::default()).control.operator.cordoned;
+    assert_eq!(after.into_keys().collect::<Vec<_>>(), instances([1, 3]));
+}
+
+#[test]
+fn however_many_say_that_they_are_ill_they_go_within_the_budget() {
+    let policy = Policy { min_available: 99, ..unbound() };
+    let four = || shard(7).free(1).free(2).free(3).free(4);
+    let ill: Vec<_> = [1, 2, 3, 4].map(|n| beat(n, NOW, false)).into();
+    assert_eq!(removed(four(), &Ec2Word::default(), &ill, &policy), instances([1, 2, 3, 4]));
+    let policy = Policy { removal_budget_percent: 50, ..policy };
+    assert_eq!(removed(four(), &Ec2Word::default(), &ill, &policy), instances([1, 2]));
+}
+
 /// What is terminated of shard 7 under these orders.
 fn to_terminate_under(operator: Orders, shard: Shard, ec2: &Ec2Word) -> Vec<(ShardNo, InstanceId, String)> {
     let control = Control { operator, ..Control::default() };
@@ -283,7 +303,10 @@ fn what_the_operator_cordons_is_kept_running() {
     let order = Order { at: NOW, why: "a look at it".to_owned() };
     let operator = Orders { cordoned: [(instance(1), order)].into(), ..Orders::default() };
     let ec2 = listed([(1, Ec2State::Running), (2, Ec2State::Running)]);
-    assert_eq!(to_terminate_under(operator, leaving(), &ec2), [(7, instance(2), "it must go".to_owned())]);
+    let terminated = |operator| to_terminate_under(operator, leaving(), &ec2);
+    assert_eq!(terminated(operator.clone()), [(7, instance(2), "it must go".to_owned())]);
+    let drained = Some(Order { at: NOW, why: "the stack goes".to_owned() });
+    assert_eq!(terminated(Orders { drained, ..operator }).len(), 2, "who drains the pool keeps nothing");
 }
 
 #[test]

@@ -15,7 +15,7 @@ const DRIFTED: &str = "its launch template version 3 is older than 4";
 
 /// A policy that keeps so many free and may remove everything at once.
 fn keeping(min_available: u64) -> Policy {
-    Policy { removal_budget_percent: 100, min_available, ..policy() }
+    Policy { removal_budget_percent: 100, min_available, max_instances: 100, ..policy() }
 }
 
 /// The template has a newer version than every member, and these wait for a replacement.
@@ -28,8 +28,18 @@ fn waits(why: &str, since: Timestamp) -> Retiring {
     Retiring { since, why: why.to_owned() }
 }
 
+/// A stopped instance of the newest template, which was ready once.
+fn proven() -> Shard {
+    shard(99).stopped(999).with(|shard| {
+        shard.members.get_mut(&instance(999)).expect("a member").kind.template_version = 4;
+        shard.room = 0;
+    })
+}
+
+/// The plan where the newest template has been seen to work.
 fn planned(shards: &[Shard], control: &Control, policy: &Policy) -> Plan {
-    plan(seen(shards, control, policy), &Ec2Word::default())
+    let all = [shards, &[proven()]].concat();
+    plan(seen(&all, control, policy), &Ec2Word::default())
 }
 
 fn removed(plan: &Plan) -> Vec<InstanceId> {
@@ -195,7 +205,7 @@ fn a_few_wait_at_a_time_the_oldest_first() {
     let twenty = (1..=20).fold(shard(7), Given::free);
     let policy = Policy { removal_budget_percent: 20, ..keeping(99) };
     let ages = launched([(5, 900), (9, 800), (17, 700), (2, 600), (3, 500)]);
-    let (shards, control) = ([twenty], drifted([]));
+    let (shards, control) = ([twenty, proven()], drifted([]));
     let oldest = plan(seen(&shards, &control, &policy), &ages);
     assert_eq!(retiring(&oldest), instances([2, 5, 9, 17]), "a fifth of them, and of unknown age last");
     let control = drifted([1, 4]);
@@ -206,10 +216,10 @@ fn a_few_wait_at_a_time_the_oldest_first() {
 #[test]
 fn no_more_than_sixteen_wait_at_a_time() {
     let many = (1..=30).fold(shard(7), Given::free);
-    for (percent, waiting) in [(50, 15), (53, 15), (54, 16), (60, 16), (100, 16), (1, 1)] {
+    for (percent, waiting) in [(50, 15), (51, 15), (52, 16), (60, 16), (100, 16), (1, 1)] {
         let policy = Policy { removal_budget_percent: percent, ..keeping(99) };
         let plan = planned(std::slice::from_ref(&many), &drifted([]), &policy);
-        assert_eq!(retiring(&plan).len(), waiting, "{percent} % of thirty");
+        assert_eq!(retiring(&plan).len(), waiting, "{percent} % of thirty-one");
     }
 }
 
@@ -251,4 +261,65 @@ fn one_that_is_no_longer_free_or_due_does_not_wait_any_more() {
     assert_eq!(brief(&[new], &control, &keeping(9)), (Vec::new(), instances([1])), "even while boots fail");
     let leased = planned(&[shard(7).held(1, 1)], &drifted([1]), &keeping(9));
     assert_eq!((removed(&leased), retiring(&leased)), (instances([1]), Vec::new()), "it leaves after its lease");
+}
+
+#[test]
+fn until_the_newest_template_was_seen_to_work_one_is_tried_at_a_time() {
+    let brief = |shard: Shard, waiting: &[u64]| {
+        let control = Control {
+            retiring: waiting.iter().map(|n| (instance(*n), waits(DRIFTED, NOW - 50))).collect(),
+            ..drifted([])
+        };
+        let (shards, policy) = ([shard], keeping(2));
+        let plan = plan(seen(&shards, &control, &policy), &Ec2Word::default());
+        (removed(&plan), retiring(&plan))
+    };
+    let leased = || shard(7).held(1, 1).held(2, 2).stopped(3);
+    assert_eq!(brief(leased(), &[]), (instances([1]), instances([])));
+    assert_eq!(brief(leased().leaving(1, Timestamp::NEVER), &[]), (instances([]), instances([])), "one leaves already");
+    assert_eq!(brief(leased().leaving(1, NOW + 9), &[]).0, instances([2]), "EC2 takes that one");
+    assert_eq!(brief(leased().booting(4), &[]).0, instances([]), "the first of the new ones boots");
+    assert_eq!(brief(leased().free(5).free(6), &[]), (instances([1]), instances([5])));
+    assert_eq!(brief(leased().free(5).free(6), &[5]), (instances([]), instances([5])), "one waits for a replacement");
+    let newer = |boot_id| {
+        leased().free(9).with(|shard| {
+            let member = shard.members.get_mut(&instance(9)).expect("a member");
+            (member.kind.template_version, member.boot_id) = (4, boot_id);
+        })
+    };
+    assert_eq!(brief(newer(1), &[]).0, instances([1, 2, 3]));
+    assert_eq!(brief(newer(0), &[]).0, instances([1]), "it has not said ready");
+}
+
+#[test]
+fn no_more_leased_ones_leave_at_a_time_than_one_run_may_remove() {
+    let leased = |leaving: u64| {
+        let ten = (1..=10).fold(shard(7), |shard, n| shard.held(n, n.to_le_bytes()[0]));
+        (1..=leaving).fold(ten, |shard, n| shard.leaving(n, Timestamp::NEVER))
+    };
+    let policy = Policy { removal_budget_percent: 30, ..keeping(0) };
+    let gone = |leaving| brief(&[leased(leaving)], &drifted([]), &policy).0;
+    assert_eq!([0, 1, 2, 3, 4].map(|leaving| gone(leaving).len()), [3, 2, 1, 0, 0]);
+}
+
+#[test]
+fn where_a_window_leaves_no_room_or_the_operator_keeps_one_an_old_one_goes_first() {
+    let schedule = r#"[{"cron":"* * * * *","timezone":"UTC","duration_minutes":5,"max":2}]"#;
+    let window = Policy { schedule: pool_core::schedule::parse(schedule).expect("valid"), ..keeping(2) };
+    let two = || shard(7).free(1).free(2).with(|shard| shard.room = 8);
+    let (shards, control) = ([two()], drifted([1]));
+    let of = |policy: &Policy| removed(&plan(seen(&shards, &control, policy), &Ec2Word::default()));
+    assert_eq!((of(&window), of(&keeping(2))), (instances([1]), instances([])));
+    let kept = |cordoned: bool, leased: bool| {
+        let third = if leased { shard(7).held(3, 3) } else { shard(7).member(3) };
+        let full = third.free(1).free(2).leaving(3, Timestamp::NEVER).with(|shard| shard.room = 0);
+        let order = Order { at: NOW - 9, why: "to look at".to_owned() };
+        let cordoned = cordoned.then(|| (instance(3), order)).into_iter().collect();
+        let control = Control { operator: Orders { cordoned, ..Orders::default() }, ..drifted([1, 2]) };
+        brief(&[full], &control, &keeping(2)).0
+    };
+    assert_eq!(
+        (kept(false, false), kept(true, false), kept(false, true)),
+        (instances([]), instances([1]), instances([1]))
+    );
 }

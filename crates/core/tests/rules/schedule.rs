@@ -143,3 +143,15 @@ fn a_window_that_never_opens_is_refused() {
     }
     assert!(parse(&format!("[{}]", window("0 0 29 2 *", 5, ""))).is_ok(), "every fourth year it opens");
 }
+
+#[test]
+fn a_window_asks_for_no_more_than_a_pool_may_have() {
+    for name in ["min_available", "max"] {
+        let of = |wish: u64| parse(&format!("[{}]", window("0 18 * * *", 5, &format!(r#","{name}":{wish}"#))));
+        assert!(of(10_000).is_ok());
+        for wish in [10_001, u64::MAX] {
+            let errors = of(wish).expect_err("too many");
+            assert_eq!(errors, [format!("window 0: {name} {wish} is not from 0 to 10000")]);
+        }
+    }
+}

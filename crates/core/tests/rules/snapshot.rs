@@ -1,6 +1,6 @@
 //! What every plan counts in the picture that it looks at.
 
-use pool_core::control::{Control, Measures, Order, Orders};
+use pool_core::control::{Control, Measures, Order, Orders, Retiring};
 use pool_core::policy::Policy;
 use pool_core::schedule;
 use pool_core::shard::{Market, Shard, Terms};
@@ -105,6 +105,9 @@ fn only_on_demand_instances_may_join_the_stopped_tier() {
     };
     let free = || shard(7).free(1).free(2).on_demand(2).free(3).on_demand(3);
     assert_eq!(stoppable(&[free()]), 2);
+    let retiring = Retiring { since: NOW - 9, why: "it is old".to_owned() };
+    let control = Control { retiring: [(instance(3), retiring)].into(), ..control() };
+    assert_eq!(seen(&[free()], &control, &policy()).stoppable(), 1, "one is about to be replaced");
     let booting = || shard(8).booting(4).booting(5).on_demand(5).booting(6).on_demand(6).leaving(6, NOW);
     assert_eq!(stoppable(&[booting()]), 1);
     let intending = || {

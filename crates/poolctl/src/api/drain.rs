@@ -37,7 +37,13 @@ pub(super) async fn drain<O: Write, P: Write>(
     loop {
         let pool = api.ask(Ask::get("/v1/pool")).await?;
         let left = left(&pool, options.instance.as_deref());
-        if left.is_empty() {
+        let under_way = pool["totals"]["booting"].as_u64().unwrap_or(0);
+        let is_whole = options.instance.is_none();
+        if is_whole && pool["operator"]["drained"].is_null() {
+            return Err(Failure::TakenBack { left: left.len() });
+        }
+        // A launch that is decided and not yet recorded is no instance so far.
+        if left.is_empty() && (!is_whole || under_way == 0) {
             return if around.json {
                 around.print(&pool["totals"], show::status)
             } else {
@@ -45,7 +51,10 @@ pub(super) async fn drain<O: Write, P: Write>(
             };
         }
         let leased = left.iter().filter(|instance| instance["state"] == "leased").count();
-        let news = format!("{} left, {leased} of them leased", left.len());
+        let mut news = format!("{} left, {leased} of them leased", left.len());
+        if left.is_empty() {
+            news = format!("{under_way} launches are not over yet");
+        }
         if news != told {
             writeln!(around.progress, "{news}")?;
             around.progress.flush()?;

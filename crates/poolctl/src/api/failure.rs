@@ -22,6 +22,12 @@ pub enum Failure {
     /// The time that the caller was ready to wait is over.
     #[error("no instance came within the time you were ready to wait")]
     WaitedInVain,
+    /// Somebody took the order back that was waited for.
+    #[error("the pool is not drained any more: somebody took the order back; {left} instances are there")]
+    TakenBack {
+        /// Instances that are there.
+        left: usize,
+    },
     /// The endpoint is no URL.
     #[error(
         "the endpoint {0:?} is not a URL such as http://127.0.0.1:8080 or https://ID.execute-api.REGION.amazonaws.com"
@@ -92,7 +98,7 @@ impl Failure {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::WaitedInVain | Self::Refused { status: 503, .. } => 3,
-            Self::Refused { .. } | Self::Unintelligible { .. } | Self::Unprinted(_) => 1,
+            Self::Refused { .. } | Self::TakenBack { .. } | Self::Unintelligible { .. } | Self::Unprinted(_) => 1,
             Self::NoUrl(_) => 2,
             Self::NoCredentials(_) | Self::Unsigned(_) | Self::Unreachable { .. } => 4,
         }

@@ -13,6 +13,8 @@ use crate::args::Acquire;
 
 /// An answer is held for so long, in seconds, so that progress is told now and then.
 const HELD_SECONDS: u64 = 5;
+/// So many answers in a row that say "later" are borne, about a minute.
+const OUT_OF_BREATH_MAX: u32 = 120;
 /// The pause after an answer that was not held.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -31,14 +33,21 @@ pub(super) async fn acquire<O: Write, P: Write>(
     }
     let mut lease = api.ask(ask).await?;
     let mut told = String::new();
+    let mut out_of_breath = 0;
     while lease["state"] == "pending" {
         tell(&lease, &mut told, around)?;
         let id = lease["lease_id"].as_str().unwrap_or_default().to_owned();
         lease = match api.ask(Ask::get(format!("/v1/leases/{}", segment(&id))).held(HELD_SECONDS)).await {
-            Ok(lease) => lease,
+            Ok(lease) => {
+                out_of_breath = 0;
+                lease
+            }
             Err(Failure::Refused { status: 404, .. }) => return Err(Failure::WaitedInVain),
             // The request keeps its place while the pool is out of breath.
-            Err(Failure::Refused { status: 503, .. }) => lease,
+            Err(Failure::Refused { status: 503, .. }) if out_of_breath < OUT_OF_BREATH_MAX => {
+                out_of_breath += 1;
+                lease
+            }
             Err(failure) => return Err(failure),
         };
         tokio::time::sleep(PAUSE).await;
