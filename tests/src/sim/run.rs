@@ -33,6 +33,8 @@ pub struct Report {
     pub requests: u64,
     /// Faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What each function, by its name or route, asked of the engines, as IAM calls it.
+    pub asked: BTreeSet<(String, String)>,
     /// The same for two runs that were the same.
     pub hash: u64,
     /// The last lines of the trace.
@@ -122,6 +124,7 @@ pub fn report(world: &World) -> Report {
         steps: trace.steps,
         requests: trace.requests,
         faults: trace.faults.clone(),
+        asked: trace.asked.clone(),
         hash: trace.hash(),
         tail: trace.tail(),
     }

@@ -1,6 +1,6 @@
 //! What happened in a run: counts, a hash of every line, and the last lines themselves.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 
 /// Lines kept for a failure.
@@ -15,6 +15,8 @@ pub struct Trace {
     pub requests: u64,
     /// Faults, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// What each function asks of the engines: its name or route, and the operation as IAM calls it.
+    pub asked: BTreeSet<(String, String)>,
     hash: u64,
     lines: VecDeque<String>,
 }

@@ -255,12 +255,15 @@ impl World {
                 (status, body)
             }
         };
+        let name = crate::sim::invocation::Invocation::current().map(|one| one.name.to_string()).unwrap_or_default();
         {
             let mut trace = lock(&self.trace);
             trace.requests += 1;
             trace.steps += 1;
+            let service = if call.engine == Engine::Table { "dynamodb" } else { "ec2" };
+            let function = name.split('#').next().unwrap_or_default().to_owned();
+            trace.asked.insert((function, format!("{service}:{}", call.operation)));
         }
-        let name = crate::sim::invocation::Invocation::current().map(|one| one.name.to_string()).unwrap_or_default();
         self.line(&format!("{name} {} {} {status}", call.operation, call.key));
         if status == 200
             && call.key == pool_store::names::WAKE

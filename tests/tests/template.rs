@@ -1,0 +1,157 @@
+//! `template.yaml` gives each function the permissions that it needs and no others.
+//!
+//! What is needed is not a list kept by hand: the simulation has every function meet every situation, and what it asked
+//! of the engines is held against the template, both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pool_core::policy::Policy;
+use pool_tests::request::root;
+use pool_tests::sim::{Plan, run};
+use serde_yaml_ng::Value;
+
+/// Seeds whose functions between them make every call there is.
+const SEEDS: [u64; 6] = [0, 1, 2, 5, 7, 1_005];
+
+/// What EC2 wants to be allowed beside `CreateFleet`, since it acts for the caller
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-fleet-prerequisites.html>).
+const BESIDE_CREATE_FLEET: [&str; 4] =
+    ["ec2:CreateTags", "ec2:RunInstances", "iam:CreateServiceLinkedRole", "iam:PassRole"];
+
+type Actions = BTreeMap<String, BTreeSet<String>>;
+
+fn template() -> Value {
+    let text = std::fs::read_to_string(root().join("template.yaml")).expect("the template is there");
+    serde_yaml_ng::from_str(&text).expect("the template is YAML")
+}
+
+/// The functions of the template.
+fn functions(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let resources = template["Resources"].as_mapping().expect("there are resources").iter();
+    let functions = resources.filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function");
+    functions.map(|(name, resource)| (name.as_str().expect("a name"), &resource["Properties"]))
+}
+
+/// One value, or each of several.
+fn each(value: &Value) -> Vec<&Value> {
+    value.as_sequence().map_or_else(|| vec![value], |items| items.iter().collect())
+}
+
+/// The statements of a function's policies.
+fn statements(function: &Value) -> Vec<&Value> {
+    each(&function["Policies"]).into_iter().flat_map(|policy| each(&policy["Statement"])).collect()
+}
+
+fn actions(statement: &Value) -> Vec<String> {
+    each(&statement["Action"]).into_iter().map(|action| action.as_str().expect("an action").to_owned()).collect()
+}
+
+fn allowed(template: &Value) -> Actions {
+    let of = |function| statements(function).into_iter().flat_map(actions).collect();
+    functions(template).map(|(name, function)| (name.to_owned(), of(function))).collect()
+}
+
+/// What each function asked for in the simulation, by its name in the template.
+fn asked(template: &Value) -> Actions {
+    let mut names = BTreeMap::from([
+        ("scale".to_owned(), "Scale".to_owned()),
+        ("reap-idle".to_owned(), "ReapIdle".to_owned()),
+        ("event".to_owned(), "OnInstanceStateChange".to_owned()),
+    ]);
+    for (name, function) in functions(template) {
+        for event in function["Events"].as_mapping().into_iter().flat_map(serde_yaml_ng::Mapping::values) {
+            let of = |field: &str| event["Properties"][field].as_str().unwrap_or_default().to_owned();
+            names.insert(format!("{} {}", of("Method"), of("Path")), name.to_owned());
+        }
+    }
+    // A stopped instance is started when it has been stopped for a quarter of an hour, which under faults none ever is.
+    let mut long = Plan { minutes: 40, ..Plan::calm(3) };
+    long.variables.retain(|(name, _)| name != "POOL_STOPPED_SIZE");
+    long.variables.push(("POOL_STOPPED_SIZE".to_owned(), "1".to_owned()));
+    let mut asked = Actions::new();
+    for plan in SEEDS.map(Plan::of).into_iter().chain([long]) {
+        let report = run(&plan);
+        report.expect_sound();
+        for (function, action) in report.asked.iter().filter(|(function, _)| !function.is_empty()) {
+            let name = names.get(function).unwrap_or_else(|| panic!("{function} is in no template"));
+            asked.entry(name.clone()).or_default().insert(action.clone());
+        }
+    }
+    asked
+}
+
+#[test]
+fn every_function_may_do_what_it_does_and_nothing_else() {
+    let template = template();
+    let mut needed = asked(&template);
+    let scale = needed.get_mut("Scale").expect("it runs");
+    scale.extend(BESIDE_CREATE_FLEET.map(str::to_owned));
+    assert_eq!(allowed(&template), needed);
+}
+
+#[test]
+fn what_changes_something_is_tied_to_a_resource() {
+    let template = template();
+    for (name, function) in functions(&template) {
+        for statement in statements(function) {
+            let everything = each(&statement["Resource"]).into_iter().any(|resource| resource == "*");
+            let changing: Vec<_> =
+                actions(statement).into_iter().filter(|action| !action.starts_with("ec2:Describe")).collect();
+            assert!(!everything || changing.is_empty(), "{name}: {changing:?} on everything");
+            assert_eq!(statement["Effect"], "Allow");
+        }
+    }
+}
+
+#[test]
+fn what_the_template_accepts_a_function_starts_with() {
+    let template = template();
+    let variables = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping().expect("variables");
+    let mut compared = 0;
+    for (name, value) in variables {
+        let (name, parameter) = (name.as_str().expect("a name"), reference(value));
+        let Some(parameter) = parameter.map(|it| &template["Parameters"][it]).filter(|it| it["Type"] == "Number")
+        else {
+            continue;
+        };
+        let limit = |limit: &str| parameter[limit].as_u64().unwrap_or_else(|| panic!("{name} has no {limit}"));
+        let is_refused = |value: u64| {
+            let told = Policy::parse([(name, value.to_string())]).err().map(|errors| errors.to_string());
+            told.is_some_and(|told| told.contains("must be a whole number") || told.contains("invalid"))
+        };
+        for value in [limit("MinValue"), limit("MaxValue"), parameter["Default"].as_u64().expect("a default")] {
+            assert!(!is_refused(value), "{name} = {value} is accepted by the template and by no function");
+        }
+        // The service runs without privileges, so its port is above those that the code would take.
+        if name != "POOL_HEALTH_PORT" {
+            assert!(is_refused(limit("MaxValue") + 1), "{name} may be more than the template says");
+        }
+        compared += 1;
+    }
+    assert!(compared > 25, "{compared} parameters");
+}
+
+/// The name behind `!Ref`.
+fn reference(value: &Value) -> Option<&str> {
+    match value {
+        Value::Tagged(tagged) if tagged.tag == "Ref" => tagged.value.as_str(),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_alarm_says_what_it_means_and_has_a_section_in_the_runbook() {
+    let template = template();
+    let runbook = std::fs::read_to_string(root().join("docs/runbook.md")).expect("the runbook is there");
+    let sections: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let resources = template["Resources"].as_mapping().expect("there are resources").iter();
+    let alarms = resources.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    let mut names = BTreeSet::new();
+    for (name, alarm) in alarms {
+        let name = name.as_str().expect("a name");
+        let said = alarm["Properties"]["AlarmDescription"].as_str().unwrap_or_default();
+        assert!(said.ends_with(&format!("See {name} in docs/runbook.md.")), "{name}: {said}");
+        names.insert(name);
+    }
+    assert_eq!(names, sections);
+}
