@@ -33,6 +33,9 @@ enum Order {
         /// Only those whose name contains this.
         #[arg(default_value = "")]
         name: String,
+        /// Tries two hundred seeds from this one on instead of the ordinary ones.
+        #[arg(long)]
+        from: Option<u64>,
     },
     /// Puts callers to work against a running system and fails when a lease is lost or double.
     Load {
@@ -62,7 +65,7 @@ fn main() -> ExitCode {
         Order::Load { api, callers, minutes, seed } => {
             return load(Load { api, callers, lasts: Duration::from_secs(minutes * 60), seed });
         }
-        Order::Planted { name } => planted(&name),
+        Order::Planted { name, from } => planted(&name, from),
         Order::Seed { seed } => {
             let report = run(&Plan::of(seed));
             println!("{}{} steps, {:?}", report.tail, report.steps, report.faults);
@@ -110,10 +113,13 @@ fn soak(from: u64, minutes: Option<u64>) {
     }
 }
 
-fn planted(name: &str) {
+fn planted(name: &str, from: Option<u64>) {
+    let seeds: Vec<u64> = from.map_or_else(|| ordinary_seeds().collect(), |from| (from..from + 200).collect());
     println!("| bug | seed | found after | finding |\n|---|---|---|---|");
     for planted in PLANTED.iter().filter(|planted| planted.name.contains(name)) {
-        match ordinary_seeds()
+        match seeds
+            .iter()
+            .copied()
             .map(|seed| run(&Plan { planted: Some(planted), ..Plan::of(seed) }))
             .find(|report| report.verdict.is_some())
         {
