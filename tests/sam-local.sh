@@ -103,6 +103,8 @@ build() {
 
 start_local() {
   gateway=$(docker network inspect bridge --format '{{(index .IPAM.Config 0).Gateway}}')
+  # A daemon on its first start does not tell the gateway of the bridge that it has just made.
+  [[ -n $gateway ]] || gateway=$(ip -4 -brief address show docker0 | awk '{ sub("/.*", "", $3); print $3 }')
   api=http://$gateway:8080
   say "cargo local --bind $gateway"
   # As `cargo local` does it, but with the features of the test run, so that the SDKs are not built once more.
