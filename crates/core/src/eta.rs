@@ -73,8 +73,7 @@ impl Outlook {
     #[must_use]
     pub fn of(shard: &Shard, ahead: usize, now: Timestamp) -> Self {
         let age = |since: Timestamp| now.seconds_since(since);
-        let booting = shard.booting.keys().filter(|instance| !shard.leaving.contains_key(*instance));
-        let booting = booting.filter_map(|instance| shard.members.get(instance)).map(|member| age(member.since));
+        let booting = shard.boots().map(|(_, member)| age(member.since));
         let intents = shard.intents.values().flat_map(|intent| (0..intent.count).map(move |_| age(intent.since)));
         // Only an instance that stays serves someone after its lease.
         let stays = |instance| shard.members.contains_key(instance) && !shard.leaving.contains_key(instance);

@@ -80,7 +80,7 @@ impl<'a> Snapshot<'a> {
     /// Instances that boot, and those whose launch is decided.
     #[must_use]
     pub fn on_the_way(self) -> u64 {
-        let of = |shard: &Shard| booting(shard).count() as u64 + shard.intended();
+        let of = |shard: &Shard| shard.boots().count() as u64 + shard.intended();
         self.shards.iter().map(of).sum()
     }
 
@@ -113,8 +113,8 @@ impl<'a> Snapshot<'a> {
         })
     }
 
-    /// Free instances and booting ones that could join the stopped tier and are not about to be replaced: on-demand ones, for a Spot instance that is
-    /// stopped may be taken, and a persistent request starts it again behind our back.
+    /// Free instances and booting ones that could join the stopped tier and are not about to be replaced: on-demand ones,
+    /// for a Spot instance that is stopped may be taken, and a persistent request starts it again behind our back.
     #[must_use]
     pub fn stoppable(self) -> u64 {
         let on_demand = |shard: &Shard, instance: &InstanceId| {
@@ -124,7 +124,7 @@ impl<'a> Snapshot<'a> {
             let good =
                 |instance: &InstanceId| on_demand(shard, instance) && !self.control.retiring.contains_key(instance);
             let free = shard.free.iter().filter(|instance| good(instance)).count() as u64;
-            let booting = booting(shard).filter(|(instance, _)| on_demand(shard, instance)).count() as u64;
+            let booting = shard.boots().filter(|(instance, _)| on_demand(shard, instance)).count() as u64;
             let intents = shard.intents.values().filter(|intent| intent.launch.market == Market::OnDemand);
             free + booting + intents.map(|intent| intent.count).sum::<u64>()
         };
@@ -139,10 +139,4 @@ impl<'a> Snapshot<'a> {
         let drained = drained.as_ref().map(|order| say("drained the pool", order));
         drained.or_else(|| paused.as_ref().map(|order| say("paused launching", order)))
     }
-}
-
-/// Members that boot and stay.
-fn booting(shard: &Shard) -> impl Iterator<Item = (&InstanceId, &Member)> {
-    let stays = |instance: &&InstanceId| !shard.leaving.contains_key(*instance);
-    shard.booting.keys().filter(stays).filter_map(|instance| Some((instance, shard.members.get(instance)?)))
 }

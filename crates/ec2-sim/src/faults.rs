@@ -52,6 +52,14 @@ pub struct ErrorNext {
     pub after_effect: bool,
 }
 
+impl ErrorNext {
+    /// The next `count` requests of `action` fail before they take effect.
+    #[must_use]
+    pub fn refused(action: &str, code: &str, count: u32) -> Self {
+        Self { action: action.to_owned(), code: code.to_owned(), count, after_effect: false }
+    }
+}
+
 /// How the software on an instance behaves. The simulator only carries it; the machine room acts on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

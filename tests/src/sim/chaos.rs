@@ -60,18 +60,15 @@ fn take(world: &World) {
 }
 
 fn capacity(world: &World) -> Faults {
-    let unless = |action: &str, code: &str| {
-        let (action, code) = (action.to_owned(), code.to_owned());
-        Faults { error_next: vec![ErrorNext { action, code, count: 2, after_effect: false }], ..Faults::default() }
-    };
+    let refusing = |action, code| Faults { error_next: vec![ErrorNext::refused(action, code, 2)], ..Faults::default() };
     match world.below(9) {
         0 => Faults { no_capacity: vec!["*/*/spot".to_owned()], ..Faults::default() },
         1 => Faults { no_capacity: vec!["t3.medium".to_owned(), "*/us-east-1a".to_owned()], ..Faults::default() },
         2 => Faults { partial_fleet: Some(1), ..Faults::default() },
-        3 => unless("CreateFleet", "UnauthorizedOperation"),
-        4 => unless("CreateFleet", "VcpuLimitExceeded"),
-        5 => unless("CreateFleet", "RequestLimitExceeded"),
-        6 => unless("StartInstances", "InsufficientInstanceCapacity"),
+        3 => refusing("CreateFleet", "UnauthorizedOperation"),
+        4 => refusing("CreateFleet", "VcpuLimitExceeded"),
+        5 => refusing("CreateFleet", "RequestLimitExceeded"),
+        6 => refusing("StartInstances", "InsufficientInstanceCapacity"),
         _ => Faults::default(),
     }
 }

@@ -101,12 +101,7 @@ async fn failure_13_a_missing_permission_stops_launching() {
 #[tokio::test]
 async fn failure_14_a_throttled_launch_is_repeated_and_never_doubled() {
     let stage = Stage::new(&[("POOL_MAX", "3"), ("POOL_MIN_AVAILABLE", "3")]).await;
-    let throttled = ErrorNext {
-        action: "CreateFleet".to_owned(),
-        code: "RequestLimitExceeded".to_owned(),
-        count: 2,
-        after_effect: false,
-    };
+    let throttled = ErrorNext::refused("CreateFleet", "RequestLimitExceeded", 2);
     stage.ec2.fail(Faults { error_next: vec![throttled], ..Faults::default() });
     for _ in 0..4 {
         stage.scale().await;

@@ -69,12 +69,7 @@ async fn pain_15_one_failure_keeps_no_other_and_every_end_is_explained() {
     let smaller = [("POOL_MAX", "4"), ("POOL_MIN_AVAILABLE", "0"), ("POOL_REMOVAL_BUDGET_PERCENT", "100")];
     stage.deploy(&smaller);
     // EC2 refuses one call as a whole; the others and the next runs go on.
-    let refused = ErrorNext {
-        action: "TerminateInstances".to_owned(),
-        code: "InternalError".to_owned(),
-        count: 1,
-        after_effect: false,
-    };
+    let refused = ErrorNext::refused("TerminateInstances", "InternalError", 1);
     stage.ec2.fail(Faults { error_next: vec![refused], ..Faults::default() });
     for _ in 0..16 {
         stage.clock.pass(61);

@@ -98,12 +98,7 @@ async fn failure_14_ec2s_refusals_empty_the_launch_budget_for_all_runs() {
     let stage = Stage::new(&[("POOL_MAX", "40"), ("POOL_MIN_AVAILABLE", "40"), ("POOL_SHARD_SIZE", "4")]).await;
     stage.scale().await;
     assert_eq!(stage.ec2.calls_of("CreateFleet").len(), 5, "as many calls at once as EC2 takes");
-    let throttled = ErrorNext {
-        action: "CreateFleet".to_owned(),
-        code: "RequestLimitExceeded".to_owned(),
-        count: 99,
-        after_effect: false,
-    };
+    let throttled = ErrorNext::refused("CreateFleet", "RequestLimitExceeded", 99);
     stage.ec2.fail(Faults { error_next: vec![throttled], ..Faults::default() });
     stage.clock.pass(60);
     stage.scale().await;
@@ -163,12 +158,7 @@ async fn a_start_that_never_reached_ec2_is_repeated() {
     stage.reap_idle().await;
     stage.clock.pass(901);
     stage.acquire(ANN, &json!({"wait_seconds": 300})).await.is(202);
-    let lost = ErrorNext {
-        action: "StartInstances".to_owned(),
-        code: "InsufficientInstanceCapacity".to_owned(),
-        count: 1,
-        after_effect: false,
-    };
+    let lost = ErrorNext::refused("StartInstances", "InsufficientInstanceCapacity", 1);
     stage.ec2.fail(Faults { error_next: vec![lost], ..Faults::default() });
     stage.scale().await;
     assert_eq!(

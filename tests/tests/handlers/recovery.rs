@@ -88,13 +88,8 @@ async fn failure_01_a_repetition_that_ec2_refuses_says_nothing_about_the_first_c
     stage.scale().await;
     let (token, intent) = intend(&stage, 2).await;
     let launched = stage.fleet.launch(0, &token, &intent).await;
-    let refused = |count| ErrorNext {
-        action: "CreateFleet".to_owned(),
-        code: "UnauthorizedOperation".to_owned(),
-        count,
-        after_effect: false,
-    };
-    stage.ec2.fail(Faults { error_next: vec![refused(9)], ..Faults::default() });
+    let refused = ErrorNext::refused("CreateFleet", "UnauthorizedOperation", 9);
+    stage.ec2.fail(Faults { error_next: vec![refused], ..Faults::default() });
     stage.clock.pass(61);
     stage.scale().await;
     let shard = stage.shard(0).await;
@@ -105,12 +100,7 @@ async fn failure_01_a_repetition_that_ec2_refuses_says_nothing_about_the_first_c
 #[tokio::test]
 async fn failure_01_a_refused_launch_keeps_its_place_until_its_tag_shows_that_nothing_came() {
     let stage = Stage::new(&[("POOL_MAX", "4"), ("POOL_MIN_AVAILABLE", "2")]).await;
-    let refused = ErrorNext {
-        action: "CreateFleet".to_owned(),
-        code: "UnauthorizedOperation".to_owned(),
-        count: 9,
-        after_effect: false,
-    };
+    let refused = ErrorNext::refused("CreateFleet", "UnauthorizedOperation", 9);
     stage.ec2.fail(Faults { error_next: vec![refused], ..Faults::default() });
     stage.scale().await;
     assert_eq!(stage.shard(0).await.intended(), 2, "the SDK may have repeated a call whose answer was lost");

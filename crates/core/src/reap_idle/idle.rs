@@ -42,7 +42,7 @@ fn spare(seen: Snapshot<'_>, fences: &Fences<'_>, long_enough: impl Fn(Timestamp
     };
     let free = |shard: &Shard| shard.free.iter().filter(|instance| is_free_long(shard, instance)).count() as u64;
     let free: u64 = fences.shards().map(free).sum();
-    let serving: u64 = fences.shards().map(serving).sum();
+    let serving: u64 = fences.shards().map(Shard::serving_here).sum();
     let all_free: u64 = fences.shards().map(|shard| shard.free.len() as u64).sum();
     // Where the cap has become smaller, what is kept free must fit below it beside the others.
     let cap = seen.cap();
@@ -66,16 +66,6 @@ pub(super) fn above_the_cap(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
         let why = format!("the cap is {cap}, and more are leased");
         fences.withdraw(Candidate { shard, instance, why, deadline: Timestamp::NEVER });
     }
-}
-
-/// Members that serve or will serve.
-pub(super) fn serving(shard: &Shard) -> u64 {
-    let not = |instance: &&InstanceId| {
-        !shard.leaving.contains_key(*instance)
-            && !shard.transfers.contains_key(*instance)
-            && !shard.stopped.contains_key(*instance)
-    };
-    shard.members.keys().filter(not).count() as u64
 }
 
 /// Removes what has been free for longer than the threshold and is not needed.

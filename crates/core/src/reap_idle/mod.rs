@@ -22,6 +22,7 @@ pub use reconcile::{
     Ec2Instance, Ec2State, Ec2Word, Orphan, forgettable, gone, judge_orphan, orphans, start_again, stop_again, stopped,
     to_terminate, unlisted,
 };
+use unhealthy::Ailing;
 
 /// The order to keep an instance that is gone is forgotten after so many seconds.
 const ORDER_FRESH_SECONDS: u64 = 600;
@@ -62,13 +63,13 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     fences.all(drained(seen));
     fences.within(budget(seen));
     fences.all(unhealthy::vanished(seen, ec2));
-    let (stuck, ill) = (unhealthy::stuck(seen), unhealthy::ill(seen));
+    let (stuck, Ailing { ill, silent }) = (unhealthy::stuck(seen), unhealthy::ailing(seen));
     let boots = stuck.iter().chain(&ill).filter(|(_, failed)| *failed).map(|(it, _)| &it.instance);
     control.breaker = control.breaker.after_failures(boots, seen.policy, seen.now);
     fences.all(stuck.into_iter().map(|(candidate, _)| candidate));
     fences.all(unhealthy::stopped_wrongly(seen, ec2));
     fences.all(ill.into_iter().map(|(candidate, _)| candidate));
-    fences.all(unhealthy::silent(seen));
+    fences.all(silent);
     control.operator.cordoned.retain(|instance, order| {
         let is_member = seen.members().any(|(_, member, _)| member == instance);
         // An order is written before its instance is withdrawn, and may have come between two readings.

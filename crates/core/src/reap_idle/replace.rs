@@ -12,7 +12,6 @@ use crate::ids::InstanceId;
 use crate::policy::Policy;
 use crate::reap_idle::budget;
 use crate::reap_idle::fence::{Candidate, Fences};
-use crate::reap_idle::idle::serving;
 use crate::reap_idle::reconcile::Ec2Word;
 use crate::scale;
 use crate::shard::{Member, Place, Shard};
@@ -89,7 +88,7 @@ fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>) -> bool {
         return false;
     }
     let free: u64 = fences.shards().map(|shard| shard.free.len() as u64).sum();
-    let serving: u64 = fences.shards().map(serving).sum();
+    let serving: u64 = fences.shards().map(Shard::serving_here).sum();
     if free > seen.kept_in_all() && serving > seen.policy.min_instances {
         return true;
     }

@@ -6,7 +6,7 @@ use crate::ids::InstanceId;
 use crate::node::InstanceRecord;
 use crate::reap_idle::fence::{Candidate, each_member};
 use crate::reap_idle::reconcile::{Ec2State, Ec2Word, Word};
-use crate::shard::{Member, Place, Shard, StopPhase};
+use crate::shard::{Place, StopPhase};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
@@ -70,60 +70,41 @@ pub(super) fn stopped_wrongly(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<Candidat
     })
 }
 
-/// How a node that should serve is not as it should be.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Ailment {
-    Silent,
-    Ill,
+/// Nodes that should serve and are not well.
+#[derive(Default)]
+pub(super) struct Ailing {
+    /// Those that say so themselves; true for one that never served, which is as good as a boot that failed.
+    pub(super) ill: Vec<(Candidate, bool)>,
+    /// Those without a heartbeat for too long.
+    pub(super) silent: Vec<Candidate>,
 }
 
-/// Nodes that should serve, each with what is wrong with it. One that leaves anyway would make the others' silence look
-/// like a fault of ours.
-fn examined<'a>(seen: Snapshot<'a>) -> Vec<(&'a Shard, &'a InstanceId, &'a Member, Option<Ailment>)> {
+/// Looks at the nodes that should serve. A leased one leaves after its lease: its holder knows best whether it still
+/// works. One that leaves anyway would make the others' silence look like a fault of ours.
+pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
     let records: BTreeMap<&InstanceId, &InstanceRecord> = seen.records.iter().map(|r| (&r.instance, r)).collect();
     let limit = seen.policy.silence_limit_seconds();
-    let serving = seen.members().filter(|(shard, instance, _)| {
+    let (mut found, mut serving) = (Ailing::default(), 0);
+    for (shard, instance, member) in seen.members() {
         let place = shard.place_of(instance);
         let serves = matches!(place, Some(Place::Free(_) | Place::Leased(_) | Place::Resetting(_)));
-        serves && !shard.leaving.contains_key(*instance)
-    });
-    let examine = |(shard, instance, member): (&'a Shard, &'a InstanceId, &'a Member)| {
+        if !serves || shard.leaving.contains_key(instance) {
+            continue;
+        }
+        serving += 1;
+        let candidate = |why| Candidate::new(shard, instance, why, Timestamp::NEVER);
         let record = records.get(instance);
         let heard = record.and_then(|record| record.beat_at).unwrap_or(member.since);
-        let ailment = match record {
-            _ if seen.now.seconds_since(heard) > limit => Some(Ailment::Silent),
-            Some(record) if !record.healthy => Some(Ailment::Ill),
-            _ => None,
-        };
-        (shard, instance, member, ailment)
-    };
-    serving.map(examine).collect()
-}
-
-/// Nodes that say themselves that they are not healthy; true for one that never served, which is as good as a boot that
-/// failed. A leased one leaves after its lease: its holder knows best whether it still works.
-pub(super) fn ill(seen: Snapshot<'_>) -> Vec<(Candidate, bool)> {
-    let ill = examined(seen).into_iter().filter(|(_, _, _, ailment)| *ailment == Some(Ailment::Ill));
-    let why = "its health check fails";
-    ill.map(|(shard, instance, member, _)| {
-        (
-            Candidate::new(shard, instance, why, Timestamp::NEVER),
-            member.served == 0 && shard.lease_on(instance).is_none(),
-        )
-    })
-    .collect()
-}
-
-/// Nodes without a heartbeat for too long. A leased one leaves after its lease.
-pub(super) fn silent(seen: Snapshot<'_>) -> Vec<Candidate> {
-    let examined = examined(seen);
-    let serving = examined.len();
-    let silent: Vec<Candidate> = examined
-        .into_iter()
-        .filter(|(_, _, _, ailment)| *ailment == Some(Ailment::Silent))
-        .map(|(shard, instance, _, _)| Candidate::new(shard, instance, "its heartbeats stopped", Timestamp::NEVER))
-        .collect();
+        if seen.now.seconds_since(heard) > limit {
+            found.silent.push(candidate("its heartbeats stopped"));
+        } else if record.is_some_and(|record| !record.healthy) {
+            let never_served = member.served == 0 && !matches!(place, Some(Place::Leased(_)));
+            found.ill.push((candidate("its health check fails"), never_served));
+        }
+    }
     // Three or more at once and half of the pool: rather our table or network than all of them.
-    let ours = silent.len() >= 3 && silent.len() * 2 > serving;
-    if ours { Vec::new() } else { silent }
+    if found.silent.len() >= 3 && found.silent.len() * 2 > serving {
+        found.silent.clear();
+    }
+    found
 }

@@ -41,7 +41,7 @@ pub fn need(seen: Snapshot<'_>) -> Need {
     let drained = seen.control.operator.drained.is_some();
     let target = (leased + waiting + kept + extra).max(policy.min_instances).min(cap);
     let target = if drained { 0 } else { target };
-    let there: u64 = seen.shards.iter().map(|shard| there(shard) + shard.intended()).sum();
+    let there: u64 = seen.shards.iter().map(|shard| shard.serving_here() + shard.intended()).sum();
     let missing_in_tier = if drained { 0 } else { seen.missing_in_stopped_tier() };
     let for_tier = missing_in_tier.min(seen.stoppable());
     let late = if waiting > 0 { late_boots(seen).min(waiting) } else { 0 };
@@ -77,17 +77,6 @@ fn leased(shard: &Shard) -> u64 {
     members.filter(|instance| !stays_for_it(instance)).count() as u64
 }
 
-/// Members that serve or will: neither what leaves, nor what is under way to another shard, nor what is stopped. A stopped
-/// one may leave as well, when a mark that was meant for its lease came late, so that each must be counted by itself.
-fn there(shard: &Shard) -> u64 {
-    let elsewhere = |instance: &InstanceId| {
-        shard.leaving.contains_key(instance)
-            || shard.transfers.contains_key(instance)
-            || shard.stopped.contains_key(instance)
-    };
-    shard.members.keys().filter(|instance| !elsewhere(instance)).count() as u64
-}
-
 /// Free instances that go as soon as there is another one in their place.
 fn retiring(seen: Snapshot<'_>) -> u64 {
     if seen.control.retiring.is_empty() {
@@ -107,9 +96,6 @@ fn late_boots(seen: Snapshot<'_>) -> u64 {
         return 0;
     }
     let late = |since: Timestamp| seen.now.seconds_since(since) > usual * LATE_BOOTS;
-    let of = |shard: &Shard| {
-        let booting = shard.booting.keys().filter(|instance| !shard.leaving.contains_key(*instance));
-        booting.filter_map(|instance| shard.members.get(instance)).filter(|member| late(member.since)).count() as u64
-    };
+    let of = |shard: &Shard| shard.boots().filter(|(_, member)| late(member.since)).count() as u64;
     seen.shards.iter().map(of).sum()
 }

@@ -5,7 +5,7 @@
     reason = "the fields of a standing are the same in every variant: the lease, its terms, its place in the queue"
 )]
 
-use super::{LeaseRef, Leaving, Shard, Stopped, Terms};
+use super::{LeaseRef, Leaving, Member, Shard, Stopped, Terms};
 use crate::ids::{Epoch, InstanceId, Token};
 use crate::time::Timestamp;
 
@@ -150,6 +150,25 @@ impl Shard {
     #[must_use]
     pub fn serving(&self) -> usize {
         self.members.keys().filter(|instance| !self.leaving.contains_key(*instance)).count()
+    }
+
+    /// Members that serve or will: neither what leaves, nor what is under way to another shard, nor what is stopped. A
+    /// stopped one may leave as well, when a mark that was meant for its lease came late, so that each must be counted by
+    /// itself.
+    #[must_use]
+    pub fn serving_here(&self) -> u64 {
+        let elsewhere = |instance: &InstanceId| {
+            self.leaving.contains_key(instance)
+                || self.transfers.contains_key(instance)
+                || self.stopped.contains_key(instance)
+        };
+        self.members.keys().filter(|instance| !elsewhere(instance)).count() as u64
+    }
+
+    /// Members that boot and stay.
+    pub fn boots(&self) -> impl Iterator<Item = (&InstanceId, &Member)> {
+        let staying = self.booting.keys().filter(|instance| !self.leaving.contains_key(*instance));
+        staying.filter_map(|instance| Some((instance, self.members.get(instance)?)))
     }
 
     /// Leases whose instance is there. One whose instance is gone lives on until its holder or its time ends it, but
