@@ -5,6 +5,12 @@
 //! EC2 then answers with the first one's instances and launches nothing new
 //! (<https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-idempotency.html>).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_ec2::config::interceptors::BeforeTransmitInterceptorContextRef;
+use aws_sdk_ec2::config::{ConfigBag, Intercept, RuntimeComponents};
+use aws_sdk_ec2::error::BoxError;
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
 use aws_sdk_ec2::operation::create_fleet::builders::CreateFleetFluentBuilder;
 use aws_sdk_ec2::types::{
@@ -30,8 +36,21 @@ pub struct Launched {
     pub instances: Vec<LaunchedInstance>,
     /// The offerings that were tried in vain, or the failure of the whole call.
     pub failures: Vec<LaunchFailure>,
-    /// Whether EC2 answered for the launch. If not, the one failure is that of the call.
-    pub answered: bool,
+    /// What is known by it.
+    pub outcome: Outcome,
+}
+
+/// What is known of a launch after a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// EC2 answered for the launch: this is all it has brought and ever will.
+    Answered,
+    /// EC2 refused this one call, so that it launched nothing. An earlier call under the same token may have.
+    Refused,
+    /// EC2 has carried the launch out before, and does not say what it brought; the instances' tag does.
+    Spent,
+    /// The call may have launched. Only its repetition under the same token tells.
+    Unclear,
 }
 
 /// An instance that a launch started.
@@ -47,22 +66,24 @@ pub struct LaunchedInstance {
     pub address: String,
 }
 
-impl Launched {
-    /// Whether instances may have been launched that this does not tell of: the call as a whole failed. The intent must
-    /// stay and be repeated under the same token.
-    ///
-    /// A refusal counts too: it may be that of the SDK's own repetition of a call whose answer was lost, and EC2 looks at
-    /// permissions and rates before it looks at the token. Only a spent token is the end of a launch.
-    #[must_use]
-    pub fn is_unclear(&self) -> bool {
-        !self.answered && self.failures.iter().all(|failure| failure.meaning != Meaning::TokenSpent)
+/// Counts how often the SDK sends a request: it repeats one whose answer was lost by itself, and EC2 looks at permissions
+/// and rates before it looks at the token, so that only the refusal of a request that was sent once says that nothing came.
+#[derive(Debug, Clone, Default)]
+struct Attempts(Arc<AtomicU32>);
+
+impl Intercept for Attempts {
+    fn name(&self) -> &'static str {
+        "CountAttempts"
     }
 
-    /// Whether EC2 refused the call as it stands, so that repeating it once more will tell no more.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        let refused = |failure: &LaunchFailure| !matches!(failure.meaning, Meaning::Unclear | Meaning::Throttled);
-        !self.answered && self.failures.iter().all(refused)
+    fn read_before_attempt(
+        &self,
+        _context: &BeforeTransmitInterceptorContextRef<'_>,
+        _runtime: &RuntimeComponents,
+        _bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -73,15 +94,23 @@ impl Fleet {
     /// Addresses and zones are looked up once, since the fleet's answer need not have them; EC2 may not show its own
     /// instances yet, and then they stay empty.
     pub async fn launch(&self, shard: ShardNo, token: &LaunchToken, intent: &Intent) -> Launched {
-        match self.request(shard, token, intent).send().await {
+        let attempts = Attempts::default();
+        match self.request(shard, token, intent).customize().interceptor(attempts.clone()).send().await {
             Ok(answer) => {
                 let mut instances = instances(&answer, &intent.launch);
                 self.locate(&mut instances).await;
-                Launched { instances, failures: answer.errors().iter().map(failure).collect(), answered: true }
+                let failures = answer.errors().iter().map(failure).collect();
+                Launched { instances, failures, outcome: Outcome::Answered }
             }
             Err(error) => {
                 let failure = FleetError::from(error).of_launch();
-                Launched { instances: Vec::new(), failures: vec![failure], answered: false }
+                let outcome = match failure.meaning {
+                    Meaning::TokenSpent => Outcome::Spent,
+                    Meaning::Unclear | Meaning::Throttled => Outcome::Unclear,
+                    _ if attempts.0.load(Ordering::Relaxed) == 1 => Outcome::Refused,
+                    _ => Outcome::Unclear,
+                };
+                Launched { instances: Vec::new(), failures: vec![failure], outcome }
             }
         }
     }

@@ -21,7 +21,7 @@ use pool_core::policy::EndpointAddress;
 /// A client of EC2; made here and nowhere else, so that its SDK stays in this crate.
 pub use aws_sdk_ec2::Client;
 pub use error::FleetError;
-pub use launch::{Launched, LaunchedInstance};
+pub use launch::{Launched, LaunchedInstance, Outcome};
 
 /// Ids in one `TerminateInstances`. EC2 takes 1,000 and recommends smaller batches:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html>.

@@ -5,9 +5,9 @@ use pool_core::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
 use pool_core::offering;
 use pool_core::on_instance_state_change;
 use pool_core::reap_idle;
-use pool_core::scale::{self, PlannedStart};
+use pool_core::scale::{self, PlannedStart, Repeat};
 use pool_core::shard::{Intent, Member, Shard, Transition};
-use pool_fleet::{Fleet, Launched, LaunchedInstance};
+use pool_fleet::{Fleet, Launched, LaunchedInstance, Outcome};
 use pool_function::environment::Environment;
 use pool_function::steps;
 use pool_store::Written;
@@ -27,10 +27,11 @@ pub(crate) async fn repeat_stale(environment: &Environment, fleet: &Fleet, shard
         tracing::info!(cause = "another run was first", "no launch is repeated");
         return Ok(());
     }
-    for (shard, launch, intent) in repeats {
-        tracing::warn!(shard, %launch, cause = "a run died after it intended this", "repeating a launch");
-        let launched = repeated(environment, fleet, shard, &launch, &intent).await?;
-        finish(environment, shard, &launch, &intent, &launched, "repeated after a crash").await?;
+    for repeat in repeats {
+        let (shard, launch) = (repeat.shard, &repeat.launch);
+        tracing::warn!(shard, %launch, cause = "it is not known what came of it", "repeating a launch");
+        let launched = repeated(environment, fleet, &repeat).await?;
+        finish(environment, fleet, shard, launch, &repeat.intent, launched, "repeated").await?;
     }
     Ok(())
 }
@@ -85,7 +86,7 @@ pub(crate) async fn carry_out(
     why: &str,
 ) -> Result<(), Error> {
     let launched = called(environment, fleet, shard, launch, intent).await?;
-    finish(environment, shard, launch, intent, &launched, why).await
+    finish(environment, fleet, shard, launch, intent, launched, why).await
 }
 
 /// Calls EC2, and remembers how the offerings stand.
@@ -105,36 +106,44 @@ async fn called(
 }
 
 /// Calls EC2 once more for an old intent. When it refuses the repetition (a permission was taken away, a template is gone),
-/// the first call may have launched all the same, and the instances' tag tells.
-async fn repeated(
-    environment: &Environment,
-    fleet: &Fleet,
-    shard: ShardNo,
-    launch: &LaunchToken,
-    intent: &Intent,
-) -> Result<Launched, Error> {
-    let launched = called(environment, fleet, shard, launch, intent).await?;
-    if !launched.is_refused() {
-        return Ok(launched);
-    }
-    Ok(Launched { instances: fleet.launched_under(launch).await?, answered: true, ..launched })
+/// an earlier call may have launched all the same, or may do so yet.
+async fn repeated(environment: &Environment, fleet: &Fleet, repeat: &Repeat) -> Result<Launched, Error> {
+    let Repeat { shard, launch, intent, .. } = repeat;
+    let launched = called(environment, fleet, *shard, launch, intent).await?;
+    let outcome = match launched.outcome {
+        Outcome::Refused if repeat.is_the_last_call(environment.now()) => Outcome::Spent,
+        Outcome::Refused => {
+            let control = environment.store.control().await?.unwrap_or_default();
+            if !environment.store.put_control(&repeat.was_refused(&control)).await? {
+                tracing::info!(%launch, cause = "others wrote the control item", "the refusal is not remembered");
+            }
+            Outcome::Unclear
+        }
+        outcome => outcome,
+    };
+    Ok(Launched { outcome, ..launched })
 }
 
 /// Records what came of a launch.
 async fn finish(
     environment: &Environment,
+    fleet: &Fleet,
     shard: ShardNo,
     launch: &LaunchToken,
     intent: &Intent,
-    launched: &Launched,
+    mut launched: Launched,
     why: &str,
 ) -> Result<(), Error> {
-    if launched.is_unclear() {
-        // It may have launched. The intent stays, keeps its place in the count, and is repeated with the same token.
-        tracing::warn!(shard, %launch, cause = "EC2's answer is not known", "the launch stays intended");
-        return Ok(());
+    match launched.outcome {
+        Outcome::Answered | Outcome::Refused => {}
+        Outcome::Spent => launched.instances = fleet.launched_under(launch).await?,
+        Outcome::Unclear => {
+            // It may have launched. The intent stays, keeps its place in the count, and is repeated with the same token.
+            tracing::warn!(shard, %launch, cause = "EC2's answer is not known", "the launch stays intended");
+            return Ok(());
+        }
     }
-    record(environment, shard, launch, intent, launched).await?;
+    record(environment, shard, launch, intent, &launched).await?;
     for instance in &launched.instances {
         environment.store.note(&instance.instance, Some(shard), "launched", why, environment.now()).await?;
     }

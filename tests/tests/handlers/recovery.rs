@@ -83,14 +83,13 @@ async fn failure_01_a_launch_that_was_not_recorded_is_adopted_once() {
 }
 
 #[tokio::test]
-async fn failure_01_a_repetition_that_ec2_refuses_says_nothing_about_the_first_call() {
+async fn failure_01_what_a_first_call_brought_is_found_by_its_tag_when_ec2_refuses_the_repetition() {
     let stage = Stage::new(&[("POOL_MAX", "4")]).await;
     stage.scale().await;
     let (token, intent) = intend(&stage, 2).await;
     let launched = stage.fleet.launch(0, &token, &intent).await;
-    let refused = ErrorNext::refused("CreateFleet", "UnauthorizedOperation", 9);
-    stage.ec2.fail(Faults { error_next: vec![refused], ..Faults::default() });
-    stage.clock.pass(61);
+    stage.ec2.fail(refusing());
+    stage.clock.pass(361);
     stage.scale().await;
     let shard = stage.shard(0).await;
     assert_eq!((shard.intended(), shard.members.len()), (0, 2), "EC2 has them under the launch's tag");
@@ -98,16 +97,53 @@ async fn failure_01_a_repetition_that_ec2_refuses_says_nothing_about_the_first_c
 }
 
 #[tokio::test]
-async fn failure_01_a_refused_launch_keeps_its_place_until_its_tag_shows_that_nothing_came() {
+async fn a_launch_whose_only_call_ec2_refused_gives_its_place_back_at_once() {
     let stage = Stage::new(&[("POOL_MAX", "4"), ("POOL_MIN_AVAILABLE", "2")]).await;
-    let refused = ErrorNext::refused("CreateFleet", "UnauthorizedOperation", 9);
-    stage.ec2.fail(Faults { error_next: vec![refused], ..Faults::default() });
-    stage.scale().await;
-    assert_eq!(stage.shard(0).await.intended(), 2, "the SDK may have repeated a call whose answer was lost");
-    stage.clock.pass(61);
+    stage.ec2.fail(refusing());
     stage.scale().await;
     let shard = stage.shard(0).await;
     assert_eq!((shard.intended(), shard.members.len(), shard.room), (0, 0, 4));
+}
+
+#[tokio::test]
+async fn failure_01_a_launch_keeps_its_place_while_an_earlier_call_may_still_arrive() {
+    let stage = Stage::new(&[("POOL_MAX", "4")]).await;
+    stage.scale().await;
+    let (token, intent) = intend(&stage, 2).await;
+    stage.ec2.fail(refusing());
+    for _ in 0..4 {
+        stage.clock.pass(61);
+        stage.scale().await;
+        assert_eq!(stage.shard(0).await.intended(), 2, "the call of the run that died may be under way");
+    }
+    stage.ec2.fail(Faults::default());
+    let late = stage.fleet.launch(0, &token, &intent).await;
+    stage.ec2.fail(refusing());
+    stage.clock.pass(121);
+    stage.scale().await;
+    let shard = stage.shard(0).await;
+    assert_eq!((shard.intended(), shard.members.len(), shard.room), (0, 2, 2), "it came, and had its place");
+    assert!(late.instances.iter().all(|one| shard.members.contains_key(&one.instance)), "{shard:?}");
+}
+
+#[tokio::test]
+async fn failure_01_a_launch_that_never_came_gives_its_place_back_when_no_call_can_arrive_any_more() {
+    let stage = Stage::new(&[("POOL_MAX", "4")]).await;
+    stage.scale().await;
+    intend(&stage, 2).await;
+    stage.ec2.fail(refusing());
+    for _ in 0..7 {
+        stage.clock.pass(61);
+        stage.scale().await;
+    }
+    let shard = stage.shard(0).await;
+    assert_eq!((shard.intended(), shard.members.len(), shard.room), (0, 0, 4));
+}
+
+/// EC2 refuses every launch.
+fn refusing() -> Faults {
+    let refused = ErrorNext::refused("CreateFleet", "UnauthorizedOperation", 99);
+    Faults { error_next: vec![refused], ..Faults::default() }
 }
 
 #[tokio::test]

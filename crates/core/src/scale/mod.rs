@@ -22,6 +22,11 @@ pub use need::{Need, need};
 /// An intent older than this belongs to a run that died; it is repeated with the same token, in seconds.
 pub const INTENT_STALE_AFTER_SECONDS: u64 = 60;
 
+/// A call of EC2 that was on its way for so long arrives no more, in seconds: EC2 refuses a request whose signature is
+/// older than five minutes (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html>),
+/// and a run signs within the minute that it may take.
+const CALL_ARRIVES_WITHIN_SECONDS: u64 = 300 + 60;
+
 /// A stopped instance is started only when it has been stopped for longer than any function lives, in seconds: by then no
 /// `StopInstances` can be under way that would hit it once it is leased. Fifteen minutes is the most that Lambda allows
 /// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
@@ -183,12 +188,43 @@ pub fn stopped_because(seen: Snapshot<'_>) -> Option<String> {
     launches_allowed(seen, 0).1
 }
 
+/// A launch that is repeated, since its run died or did not learn what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeat {
+    /// Of which shard.
+    pub shard: ShardNo,
+    /// The launch's token.
+    pub launch: LaunchToken,
+    /// What was intended.
+    pub intent: Intent,
+    /// When the last call before this one was made that may still be under way.
+    pub called_at: Timestamp,
+}
+
+impl Repeat {
+    /// Whether no earlier call can arrive any more. Until then nobody can tell from a refusal of the repetition, nor from
+    /// EC2's listing, that nothing will come.
+    #[must_use]
+    pub fn is_the_last_call(&self, now: Timestamp) -> bool {
+        now.seconds_since(self.called_at) > CALL_ARRIVES_WITHIN_SECONDS
+    }
+
+    /// The control record after EC2 has refused the repetition: that call is over, and the earlier ones may still arrive.
+    #[must_use]
+    pub fn was_refused(&self, control: &Control) -> Control {
+        let mut control = control.clone();
+        if let Some(repeated) = control.repeated.get_mut(&self.launch) {
+            *repeated = self.called_at;
+        }
+        control
+    }
+}
+
 /// Intents whose run died: to be repeated, exactly as they are, as many as the launch budget allows; and the control
-/// record to write before. One is repeated by one run at a time: while a call of another may still be under way, nobody
-/// can tell from a refusal, nor from EC2's listing, that nothing will come. They are repeated although the operator has paused launching since: they may have launched
-/// already, and only their repetition tells what.
+/// record to write before. One is repeated by one run at a time. They are repeated although the operator has paused
+/// launching since: they may have launched already, and only their repetition tells what.
 #[must_use]
-pub fn repeats(shards: &[Shard], control: &Control, now: Timestamp) -> (Vec<(ShardNo, LaunchToken, Intent)>, Control) {
+pub fn repeats(shards: &[Shard], control: &Control, now: Timestamp) -> (Vec<Repeat>, Control) {
     let is_over = |since: Timestamp| now.seconds_since(since) > INTENT_STALE_AFTER_SECONDS;
     let stale = |token: &LaunchToken, intent: &Intent| {
         is_over(intent.since) && control.repeated.get(token).is_none_or(|since| is_over(*since))
@@ -203,7 +239,10 @@ pub fn repeats(shards: &[Shard], control: &Control, now: Timestamp) -> (Vec<(Sha
     let mut repeated = control.repeated.clone();
     repeated.retain(|token, _| all().any(|(_, known, _)| known == token));
     repeated.extend(stale.iter().map(|(_, token, _)| ((*token).clone(), now)));
-    let repeats = stale.into_iter().map(|(shard, token, intent)| (shard, token.clone(), intent.clone()));
+    let repeats = stale.into_iter().map(|(shard, token, intent)| {
+        let called_at = control.repeated.get(token).copied().unwrap_or(intent.since);
+        Repeat { shard, launch: token.clone(), intent: intent.clone(), called_at }
+    });
     (repeats.collect(), Control { launch_budget, repeated, ..control.clone() })
 }
 

@@ -6,7 +6,7 @@ use pool_core::ids::{LaunchToken, ShardNo};
 use pool_core::launch_budget::LaunchBudget;
 use pool_core::offering;
 use pool_core::policy::Policy;
-use pool_core::scale::{PlannedLaunch, plan, repeats, resizes};
+use pool_core::scale::{PlannedLaunch, Repeat, plan, repeats, resizes};
 use pool_core::shard::{Intent, Launch, Market, Shard, Transition};
 
 use crate::given::{Given, NOW, intent, launch_token, policy, seen, shard, template};
@@ -123,7 +123,9 @@ fn an_intent_whose_run_died_is_repeated_as_it_is_the_oldest_first() {
     });
     let second = shard(8).with(|shard| shard.intents = [(launch_token(3), since(500))].into());
     let (repeated, after) = repeats(&[first, second], &Control::default(), NOW);
-    assert_eq!(repeated, [(8, launch_token(3), since(500)), (7, launch_token(2), since(61))]);
+    let repeat =
+        |shard, n, seconds| Repeat { shard, launch: launch_token(n), intent: since(seconds), called_at: NOW - seconds };
+    assert_eq!(repeated, [repeat(8, 3, 500), repeat(7, 2, 61)]);
     let launch_budget = LaunchBudget { calls: 3, counted_at: NOW, refusals: 0 };
     let known = [2, 3].map(|n| (launch_token(n), NOW)).into();
     assert_eq!(after, Control { launch_budget, repeated: known, ..Control::default() });
@@ -138,9 +140,24 @@ fn an_intent_is_repeated_by_one_run_at_a_time() {
     })];
     let repeated = [(launch_token(1), NOW - 60), (launch_token(2), NOW - 61), (launch_token(9), NOW - 5)].into();
     let (again, after) = repeats(&shards, &Control { repeated, ..Control::default() }, NOW);
-    assert_eq!(again.into_iter().map(|(_, token, _)| token).collect::<Vec<_>>(), [launch_token(2)]);
+    let [again] = &again[..] else { panic!("one is repeated: {again:?}") };
+    assert_eq!((&again.launch, again.called_at), (&launch_token(2), NOW - 61), "its last call may still arrive");
     let known = [(launch_token(1), NOW - 60), (launch_token(2), NOW)].into();
     assert_eq!(after.repeated, known, "and what is no intent any more is forgotten");
+    let known = [(launch_token(1), NOW - 60), (launch_token(2), NOW - 61)].into();
+    assert_eq!(again.was_refused(&after).repeated, known, "a refused call is over, the one before it is not");
+}
+
+#[test]
+fn a_call_arrives_within_the_life_of_its_signature_and_a_run() {
+    let called = |seconds| Repeat {
+        shard: 7,
+        launch: launch_token(1),
+        intent: intent(2, Market::Spot),
+        called_at: NOW - seconds,
+    };
+    assert!(!called(360).is_the_last_call(NOW));
+    assert!(called(361).is_the_last_call(NOW));
 }
 
 #[test]
@@ -151,7 +168,8 @@ fn no_more_intents_are_repeated_than_the_launch_budget_has_calls_for() {
         let launch_budget = LaunchBudget { calls, counted_at: NOW, refusals: 1 };
         let control = Control { launch_budget, ..Control::default() };
         let (again, after) = repeats(std::slice::from_ref(&many), &control, NOW);
-        let oldest: Vec<_> = (1..=repeated).map(|n| (7, launch_token(n), since(500 - n))).collect();
+        let again: Vec<_> = again.into_iter().map(|repeat| (repeat.launch, repeat.intent)).collect();
+        let oldest: Vec<_> = (1..=repeated).map(|n| (launch_token(n), since(500 - n))).collect();
         assert_eq!((again, after.launch_budget.calls), (oldest, 0), "{calls} calls");
     }
 }

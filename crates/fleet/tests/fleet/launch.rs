@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_ec2::config::retry::RetryConfig;
-use ec2_sim::{Config, Faults, Refusal};
+use ec2_sim::{Config, ErrorNext, Faults, Refusal};
 use pool_core::ids::InstanceId;
 use pool_core::offering::Meaning;
 use pool_core::policy::EndpointAddress;
 use pool_core::shard::Market;
-use pool_fleet::{Fleet, Launched, tags};
+use pool_fleet::{Fleet, Launched, Outcome, tags};
 
 use crate::bench::{Bench, client};
 
@@ -23,7 +23,7 @@ async fn a_launch_brings_what_the_intent_says() {
         let intent = bench.intent(market, 3);
         let launched = bench.fleet.launch(7, &bench.token(number), &intent).await;
         assert_eq!(launched.failures, []);
-        assert!(!launched.is_unclear());
+        assert_eq!(launched.outcome, Outcome::Answered);
         assert_eq!(ids(&launched).len(), 3);
         let words = bench.fleet.describe(&ids(&launched).into_iter().collect::<Vec<_>>()).await.expect("EC2 describes");
         for one in &launched.instances {
@@ -103,7 +103,7 @@ async fn failure_02_a_token_with_other_parameters_is_spent() {
     assert_eq!((other.instances.len(), other.failures.len()), (0, 1));
     assert_eq!(other.failures[0].code, "IdempotentParameterMismatch");
     assert_eq!(other.failures[0].meaning, Meaning::TokenSpent);
-    assert!(!other.is_unclear());
+    assert_eq!(other.outcome, Outcome::Spent);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn failure_12_a_partial_fleet_names_what_started_and_what_did_not() {
     assert_eq!(launched.instances.len(), 2);
     assert!(!launched.failures.is_empty());
     assert!(launched.failures.iter().all(|failure| failure.meaning == Meaning::NoCapacity));
-    assert!(!launched.is_unclear());
+    assert_eq!(launched.outcome, Outcome::Answered);
     let listed = bench.fleet.list().await.expect("EC2 lists");
     assert_eq!(ids(&launched), listed.into_keys().collect());
 }
@@ -158,7 +158,7 @@ async fn failure_13_codes_of_refused_offerings() {
             assert_eq!((failure.code.as_str(), failure.meaning), (code, meaning));
             assert!(failure.offering.is_some(), "{code}");
         }
-        assert!(!launched.is_unclear(), "EC2 answered: {code}");
+        assert_eq!(launched.outcome, Outcome::Answered, "EC2 answered: {code}");
     }
 }
 
@@ -171,7 +171,7 @@ async fn a_template_that_is_not_there_is_the_callers_mistake() {
     assert_eq!(launched.instances, []);
     assert_eq!(launched.failures[0].meaning, Meaning::Invalid, "{:?}", launched.failures);
     assert_eq!(launched.failures[0].offering, None);
-    assert!(launched.is_unclear() && launched.is_refused());
+    assert_eq!(launched.outcome, Outcome::Refused, "it was sent once");
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn failure_01_a_lost_answer_is_unclear_and_the_repetition_brings_the_insta
     let intent = bench.intent(Market::Spot, 2);
     let lost = bench.fleet.launch(0, &bench.token(1), &intent).await;
     assert_eq!(lost.instances, []);
-    assert!(lost.is_unclear());
+    assert_eq!(lost.outcome, Outcome::Unclear);
     let repeated = bench.fleet.launch(0, &bench.token(1), &intent).await;
     assert_eq!(repeated.instances.len(), 2);
     assert_eq!(ids(&repeated), bench.fleet.list().await.expect("EC2 lists").into_keys().collect());
@@ -201,6 +201,19 @@ async fn failure_04_the_sdks_own_retry_of_a_lost_answer_launches_nothing_new() {
 }
 
 #[tokio::test]
+async fn failure_04_a_refusal_of_the_sdks_own_retry_does_not_say_that_nothing_came() {
+    let bench = Bench::new("retry-refused").await;
+    let lost = ErrorNext { after_effect: true, ..ErrorNext::refused("CreateFleet", "InternalError", 1) };
+    let refused = ErrorNext::refused("CreateFleet", "UnauthorizedOperation", 1);
+    if !bench.order(Faults { error_next: vec![lost, refused], ..Faults::default() }) {
+        return;
+    }
+    let launched = bench.fleet_that_retries(3).launch(0, &bench.token(1), &bench.intent(Market::Spot, 2)).await;
+    assert_eq!((launched.failures[0].meaning, launched.outcome), (Meaning::NotAllowed, Outcome::Unclear));
+    assert_eq!(bench.fleet.list().await.expect("EC2 lists").len(), 2, "the first attempt launched");
+}
+
+#[tokio::test]
 async fn failure_14_a_throttled_launch_is_unclear_and_may_be_repeated() {
     let bench = Bench::new("throttled").await;
     if !bench.order(Faults { throttle_next: 1, ..Faults::default() }) {
@@ -209,7 +222,7 @@ async fn failure_14_a_throttled_launch_is_unclear_and_may_be_repeated() {
     let intent = bench.intent(Market::Spot, 1);
     let throttled = bench.fleet.launch(0, &bench.token(1), &intent).await;
     assert_eq!(throttled.failures[0].meaning, Meaning::Throttled);
-    assert!(throttled.is_unclear());
+    assert_eq!(throttled.outcome, Outcome::Unclear);
     assert_eq!(bench.fleet.launch(0, &bench.token(1), &intent).await.instances.len(), 1);
 }
 
@@ -224,5 +237,5 @@ async fn nobody_at_the_other_end_is_unclear() {
     assert_eq!((error.code.as_str(), error.meaning), ("NoAnswer", Meaning::Unclear));
     let bench = Bench::new("nobody").await;
     let launched = fleet.launch(0, &bench.token(1), &bench.intent(Market::Spot, 1)).await;
-    assert!(launched.is_unclear());
+    assert_eq!(launched.outcome, Outcome::Unclear);
 }
