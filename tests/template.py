@@ -42,11 +42,13 @@ def missing_events(template):
         own = [event for name, event in events.items() if name.startswith(kebab(logical_id))]
         if not own:
             yield f"no event for the function {logical_id}"
-        for source in resource["Properties"]["Events"].values():
-            if source["Type"] == "HttpApi":
-                route = f"{source['Properties']['Method']} {source['Properties']['Path']}"
-                if not any(event.get("routeKey") == route for event in own):
-                    yield f"no event of {logical_id} for {route}"
+        target = f"integrations/${{{logical_id}Integration}}"
+        for route in template["Resources"].values():
+            properties = route.get("Properties", {})
+            if route["Type"] == "AWS::ApiGatewayV2::Route" and properties["Target"]["Fn::Sub"] == target:
+                key = properties["RouteKey"]
+                if not any(event.get("routeKey") == key for event in own):
+                    yield f"no event of {logical_id} for {key}"
 
 
 def main():

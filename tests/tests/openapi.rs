@@ -19,15 +19,9 @@ fn deployed() -> BTreeSet<String> {
     let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).expect("template.yaml is YAML");
     let mut routes = BTreeSet::new();
     let resources = template["Resources"].as_mapping().expect("there are resources");
-    for (name, resource) in resources {
-        let Some(events) = resource["Properties"].get("Events").and_then(serde_yaml_ng::Value::as_mapping) else {
-            continue;
-        };
-        for event in events.values().filter(|event| event["Type"] == "HttpApi") {
-            let of = |field: &str| event["Properties"][field].as_str().expect("a method and a path").to_owned();
-            let route = format!("{} {}", of("Method").to_uppercase(), of("Path"));
-            assert!(routes.insert(route.clone()), "{route} is given to a second function, {name:?}");
-        }
+    for (name, route) in resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::ApiGatewayV2::Route") {
+        let key = route["Properties"]["RouteKey"].as_str().expect("a method and a path");
+        assert!(routes.insert(key.to_owned()), "{key} is given to a second function by {name:?}");
     }
     routes
 }

@@ -7,8 +7,10 @@ use pool_core::control::Layout;
 use pool_core::home::{before_the_spread, home, old_home, old_home_answers};
 use pool_core::ids::{Owner, ShardNo, Token};
 use pool_function::environment::Environment;
+use pool_function::metrics::{self, Metric};
 use pool_function::problem::Problem;
 use pool_function::{caller, moves, request, steps};
+use tokio::time::Instant;
 
 use crate::{lease_response, look, spread};
 
@@ -34,7 +36,10 @@ pub(crate) async fn handle(
     let ttl_seconds = request::within("ttl_seconds", ttl_seconds, 1, policy.lease_ttl_max_seconds)?;
     let wait_seconds = request::within("wait_seconds", wait_seconds, 0, policy.wait_max_seconds)?;
     let wish = Wish { owner, key, ttl_seconds, wait_seconds };
-    let mut lease = match grant(environment, &wish).await {
+    let begun = Instant::now();
+    let granted = grant(environment, &wish).await;
+    metrics::measure(Metric::AcquireLatency, begun.elapsed().as_secs_f64() * 1_000.0);
+    let mut lease = match granted {
         Err(problem) if problem.status == 503 => {
             environment.wake_scale("a request found nothing free").await;
             return Err(problem);
@@ -107,7 +112,12 @@ fn answer(step: Step, spread: u64) -> Result<Lease, Problem> {
             tracing::info!(lease = lease.lease_id, cause = "acquire", state = ?lease.state, "answered");
             Ok(lease)
         }
-        Step::Refuse(refusal) => Err(Problem::refused(refusal, spread)),
+        Step::Refuse(refusal) => {
+            if matches!(refusal, Refusal::NothingFree | Refusal::QueueFull | Refusal::NoPool) {
+                metrics::count(Metric::Empty, 1);
+            }
+            Err(Problem::refused(refusal, spread))
+        }
         Step::Try(_) | Step::Ended => Err(Problem::contended()),
     }
 }

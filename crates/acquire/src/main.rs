@@ -5,5 +5,5 @@ use lambda_runtime::Error;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let environment = pool_function::boot::boot().await?.environment;
-    pool_function::boot::serve(|event| async { Ok(acquire::handle(&environment, event).await) }).await
+    pool_function::boot::serve_api(|event| acquire::handle(&environment, event)).await
 }

@@ -22,6 +22,7 @@ pub mod offering;
 pub mod on_instance_state_change;
 pub mod operate;
 pub mod policy;
+pub mod price;
 pub mod reap_idle;
 pub mod register;
 pub mod release;

@@ -23,6 +23,14 @@ pub struct LaunchFailure {
     pub offering: Option<(String, String)>,
 }
 
+impl Meaning {
+    /// No retry mends it: a person must.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Quota | Self::NotAllowed | Self::Invalid)
+    }
+}
+
 /// What an error of EC2 means for the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {

@@ -184,17 +184,7 @@ pub struct InstanceStory {
 #[must_use]
 pub fn pool(name: &str, seen: Snapshot<'_>) -> Pool {
     let Snapshot { shards, control, .. } = seen;
-    let lines: Vec<ShardLine> = shards.iter().map(shard_line).collect();
-    let mut totals = Totals::default();
-    for Totals { capacity, free, leased, booting, leaving, stopped, waiting } in lines.iter().map(|line| line.totals) {
-        totals.capacity += capacity;
-        totals.free += free;
-        totals.leased += leased;
-        totals.booting += booting;
-        totals.leaving += leaving;
-        totals.stopped += stopped;
-        totals.waiting += waiting;
-    }
+    let lines = shards.iter().map(shard_line).collect();
     let instances = seen.members().filter_map(|(shard, id, _)| instance_line(shard, control, id)).collect();
     let offerings = control.offerings.iter().map(|(offering, cooling)| OfferingLine {
         offering: offering.clone(),
@@ -204,7 +194,7 @@ pub fn pool(name: &str, seen: Snapshot<'_>) -> Pool {
     });
     Pool {
         pool: name.to_owned(),
-        totals,
+        totals: totals(shards),
         shards: lines,
         instances,
         offerings: offerings.collect(),
@@ -212,6 +202,23 @@ pub fn pool(name: &str, seen: Snapshot<'_>) -> Pool {
         measures: measures(control),
         operator: operator(control),
     }
+}
+
+/// The sums over shards.
+#[must_use]
+pub fn totals(shards: &[Shard]) -> Totals {
+    let mut sum = Totals::default();
+    for shard in shards {
+        let Totals { capacity, free, leased, booting, leaving, stopped, waiting } = shard_line(shard).totals;
+        sum.capacity += capacity;
+        sum.free += free;
+        sum.leased += leased;
+        sum.booting += booting;
+        sum.leaving += leaving;
+        sum.stopped += stopped;
+        sum.waiting += waiting;
+    }
+    sum
 }
 
 fn growth(seen: Snapshot<'_>) -> Growth {

@@ -8,12 +8,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_config::SdkConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use pool_core::ids::Token;
 use pool_core::time::Timestamp;
 use pool_store::Store;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -22,6 +24,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::environment::{Clock, Environment};
 use crate::settings::{Ec2Settings, Settings};
+use crate::{metrics, trace};
 
 /// A started function.
 pub struct Boot {
@@ -40,6 +43,7 @@ pub async fn boot() -> Result<Boot, Error> {
     start_logs();
     let variables = variables();
     let settings = Settings::parse(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
+    metrics::start(&settings.pool)?;
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let sdk = aws_config::from_env().http_client(http).timeout_config(timeouts()).load().await;
     let table = sdk.to_builder().timeout_config(table_timeouts()).build();
@@ -78,18 +82,42 @@ pub fn table_timeouts() -> TimeoutConfig {
     limits.operation_attempt_timeout(Duration::from_secs(2)).operation_timeout(Duration::from_secs(8)).build()
 }
 
-/// Serves invocations with `handle` until Lambda ends the process.
+/// Serves requests of the API with `handle` until Lambda ends the process.
 ///
 /// # Errors
 /// When the Runtime API cannot be reached.
-pub async fn serve<E, A, F, R>(handle: F) -> Result<(), Error>
+pub async fn serve_api<F, R>(handle: F) -> Result<(), Error>
+where
+    F: Fn(ApiGatewayV2httpRequest) -> R,
+    R: Future<Output = ApiGatewayV2httpResponse>,
+{
+    lambda_runtime::run(service_fn(|LambdaEvent { payload, context, .. }| {
+        let payload: ApiGatewayV2httpRequest = payload;
+        let trace_id = payload.request_context.request_id.clone();
+        let work = Box::pin(handle(payload));
+        async move { Ok::<_, Error>(trace::invocation(trace_id, &context, work).await) }
+    }))
+    .await
+}
+
+/// Serves events for which nobody waits with `handle` until Lambda ends the process.
+///
+/// # Errors
+/// When the Runtime API cannot be reached.
+pub async fn serve_events<E, F, R>(handle: F) -> Result<(), Error>
 where
     E: DeserializeOwned,
-    A: Serialize,
     F: Fn(E) -> R,
-    R: Future<Output = Result<A, Error>>,
+    R: Future<Output = Result<(), Error>>,
 {
-    lambda_runtime::run(service_fn(|event: LambdaEvent<E>| handle(event.payload))).await
+    lambda_runtime::run(service_fn(|LambdaEvent { payload, context, .. }| {
+        let payload: Value = payload;
+        // EventBridge gives each of its events an id.
+        let trace_id = payload["id"].as_str().map(str::to_owned);
+        let work = serde_json::from_value(payload).map(&handle);
+        async move { trace::invocation(trace_id, &context, Box::pin(async { work?.await })).await }
+    }))
+    .await
 }
 
 /// The targets of this project's own lines.

@@ -4,6 +4,9 @@
 //! assumes the role, except for an instance profile, where EC2 sets it to the instance id; so the owner of a lease is
 //! the part before the colon, and a node is believed only under the node role's own unique id.
 //! See the IAM user guide, "IAM identifiers", and the EC2 user guide, "Instance metadata and user data".
+//!
+//! Where the deployment names an identity provider, callers come with its tokens instead, which API Gateway has
+//! verified; then the token's subject owns the leases. Nodes and operators are believed on IAM's word alone.
 
 use aws_lambda_events::apigw::{ApiGatewayRequestAuthorizerIamDescription, ApiGatewayV2httpRequest};
 use pool_core::ids::{InstanceId, Owner};
@@ -18,11 +21,19 @@ fn signer(event: &ApiGatewayV2httpRequest) -> Result<&ApiGatewayRequestAuthorize
         .ok_or_else(|| Problem::forbidden("The request is not signed; sign it with AWS Signature Version 4."))
 }
 
-/// The owner of the leases that this caller asks for: its role or user.
+/// The owner of the leases that this caller asks for: its role or user, or the subject of its token.
 ///
 /// # Errors
-/// 403 when IAM did not say who it is.
+/// 403 when neither IAM nor a token says who it is.
 pub fn owner(event: &ApiGatewayV2httpRequest) -> Result<Owner, Problem> {
+    let token = event.request_context.authorizer.as_ref().and_then(|authorizer| authorizer.jwt.as_ref());
+    if let Some(token) = token {
+        return match (token.claims.get("iss"), token.claims.get("sub")) {
+            // An address cannot be an id of IAM's, so no token takes the place of a role.
+            (Some(issuer), Some(subject)) if !subject.is_empty() => Ok(Owner::of(&format!("{issuer} {subject}"))),
+            _ => Err(Problem::forbidden("The token names no subject (sub); use one that says who you are.")),
+        };
+    }
     let user_id = signer(event)?.user_id.as_deref().unwrap_or_default();
     let unique_id = user_id.split(':').next().unwrap_or_default();
     if unique_id.is_empty() {

@@ -12,6 +12,7 @@ use pool_core::time::Timestamp;
 use pool_store::{Store, StoreError};
 
 use crate::settings::Settings;
+use crate::trace;
 
 /// A waiter wakes `scale` at most once in so many seconds.
 const WAKE_EVERY_SECONDS: u64 = 3;
@@ -154,7 +155,7 @@ impl Environment {
             }
             seen.woken_at = now;
         }
-        match self.store.wake(now, WAKE_EVERY_SECONDS).await {
+        match self.store.wake(now, WAKE_EVERY_SECONDS, trace::id().as_deref()).await {
             Ok(true) => tracing::info!(cause, "woke scale"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, cause, "could not wake scale"),

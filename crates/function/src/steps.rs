@@ -6,6 +6,7 @@ use pool_core::shard::{Shard, Transition};
 use pool_store::{StoreError, Written};
 
 use crate::environment::Environment;
+use crate::metrics::{self, Metric};
 use crate::problem::Problem;
 
 /// Writes that one request makes at most. Each refusal means that another request went ahead, so only a storm gets here.
@@ -26,14 +27,22 @@ pub async fn carry_out(
         let Step::Try(transition) = &step else { return Ok(step) };
         step = match write(environment, shard, transition).await? {
             Written::Applied(seen) => next(&seen, Some(transition)),
-            Written::Refused(seen) => next(&seen, None),
+            Written::Refused(seen) => {
+                let again = next(&seen, None);
+                // Another write than before means that the shard was in another state than hoped for; the same once more,
+                // that another request was first.
+                if matches!(&again, Step::Try(once_more) if once_more.name() == transition.name()) {
+                    metrics::count(Metric::Conflicts, 1);
+                }
+                again
+            }
             Written::Missing => Step::Refuse(Refusal::NoPool),
         };
     }
     Err(Problem::contended())
 }
 
-/// Makes one write, and says so in the log: which lease, which instance, which shard.
+/// Makes one write, counts what it did, and says so in the log: which lease, which instance, which shard.
 ///
 /// # Errors
 /// When the table fails.
@@ -47,6 +56,7 @@ pub async fn write(environment: &Environment, shard: ShardNo, transition: &Trans
             let (lease, instance) = (token.map(tracing::field::display), instance.map(tracing::field::display));
             let (accepted, cause) = (matches!(written, Written::Applied(_)), transition.name());
             if accepted {
+                metrics::of_write(transition, seen, &environment.settings.policy, environment.now());
                 tracing::info!(shard, lease, instance, epoch = seen.epoch, cause, "changed");
             } else {
                 tracing::debug!(shard, lease, instance, epoch = seen.epoch, cause, "refused");

@@ -11,12 +11,14 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use serde_json::json;
 
 use crate::{
     clock,
     functions::{Failure, Functions},
     gateway::{self, Context},
     identity::Principal,
+    logs::Logs,
     routes,
 };
 
@@ -24,39 +26,62 @@ use crate::{
 const BODY_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// The front as a service; serve it with connection info, for the callers' addresses.
-pub fn router(functions: Arc<Functions>) -> Router {
-    Router::new().fallback(answer).with_state(functions)
+pub fn router(functions: Arc<Functions>, logs: Arc<Logs>) -> Router {
+    Router::new().fallback(logged).with_state(Front { functions, logs })
 }
 
-async fn answer(
-    State(functions): State<Arc<Functions>>,
+#[derive(Clone)]
+struct Front {
+    functions: Arc<Functions>,
+    logs: Arc<Logs>,
+}
+
+/// Answers, and writes the access log with the fields that `template.yaml` has API Gateway write.
+async fn logged(
+    State(front): State<Front>,
     ConnectInfo(source): ConnectInfo<SocketAddr>,
     request: Request,
 ) -> Response {
-    let request_id = clock::request_id();
+    let (request_id, began_ms) = (clock::request_id(), clock::now_ms());
+    let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
+    let caller = Principal::of_header(request.headers().get(header::AUTHORIZATION));
+    let response = answer(&front.functions, source, request, &request_id).await;
+    let line = json!({
+        "trace_id": request_id,
+        "time": began_ms.to_string(),
+        "route": routes::find(&method, &path).map(|matched| matched.route.key),
+        "path": path,
+        "status": response.status().as_str(),
+        "latency_ms": clock::now_ms().saturating_sub(began_ms).to_string(),
+        "caller": caller.ok().map(|caller| caller.name().to_owned()),
+    });
+    front.logs.keep("api", &line.to_string());
+    response
+}
+
+async fn answer(functions: &Functions, source: SocketAddr, request: Request, request_id: &str) -> Response {
     let (request, body) = request.into_parts();
     let Some(matched) = routes::find(request.method.as_str(), request.uri.path()) else {
-        return gateway::message(StatusCode::NOT_FOUND, "Not Found", &request_id);
+        return gateway::message(StatusCode::NOT_FOUND, "Not Found", request_id);
     };
     let Ok(principal) = Principal::of_header(request.headers.get(header::AUTHORIZATION)) else {
-        return gateway::message(StatusCode::FORBIDDEN, "Forbidden", &request_id);
+        return gateway::message(StatusCode::FORBIDDEN, "Forbidden", request_id);
     };
     let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
-        let mut refusal = gateway::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", &request_id);
+        let mut refusal = gateway::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", request_id);
         // The rest of the body is not read, so the connection cannot carry another request.
         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return refusal;
     };
-    let context =
-        Context { principal: &principal, source_ip: source.ip(), request_id: &request_id, now_ms: clock::now_ms() };
+    let context = Context { principal: &principal, source_ip: source.ip(), request_id, now_ms: clock::now_ms() };
     let event = gateway::event(&matched, &request, &body, &context);
     match functions.send(matched.route.function, &event).await {
-        Ok(answer) => gateway::response(&answer, &request_id).unwrap_or_else(|| {
-            gateway::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", &request_id)
+        Ok(answer) => gateway::response(&answer, request_id).unwrap_or_else(|| {
+            gateway::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", request_id)
         }),
         Err(failure) => {
             let (status, text) = refusal(&failure);
-            gateway::message(status, text, &request_id)
+            gateway::message(status, text, request_id)
         }
     }
 }

@@ -43,7 +43,7 @@ pub fn event(matched: &Matched, request: &Parts, body: &Bytes, context: &Context
         "requestContext": {
             "accountId": ACCOUNT_ID,
             "apiId": "local",
-            "authorizer": { "iam": context.principal.iam() },
+            "authorizer": context.principal.authorizer(),
             "domainName": domain,
             "domainPrefix": domain.split('.').next(),
             "http": {

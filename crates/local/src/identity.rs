@@ -1,25 +1,35 @@
-//! Who calls: reads the `SigV4` `Authorization` header and makes the principal that API Gateway's IAM authorizer would report.
+//! Who calls: reads the `Authorization` header, `SigV4` or a bearer token, and makes the principal that API Gateway's IAM or
+//! JWT authorizer would report.
 //!
 //! Rule: the signature is read, never verified. Whoever reaches the local front may be anyone he says, which is why it listens on
 //! loopback unless told otherwise.
 
 use axum::http::HeaderValue;
-use serde_json::{Value, json};
+use data_encoding::BASE64URL_NOPAD;
+use serde_json::{Map, Value, json};
 
 use crate::variables::{ACCOUNT_ID, NODE_ROLE_ID};
 
 const ACCESS_KEY_LENGTH_MAX: usize = 128;
 
-/// The header is there but is no `SigV4` header; API Gateway answers 403.
+/// The header is there but is neither a `SigV4` header nor a bearer token; API Gateway answers 403.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Malformed;
 
-/// A caller, as `requestContext.authorizer.iam` shows it.
+/// A caller, as `requestContext.authorizer` shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    access_key: String,
-    user_id: String,
-    user_arn: String,
+pub enum Principal {
+    /// Who signed with IAM.
+    Iam {
+        /// Id of the access key.
+        access_key: String,
+        /// Unique id, of a role with the session's name.
+        user_id: String,
+        /// ARN of the user or the session.
+        user_arn: String,
+    },
+    /// Who brought a token: its claims.
+    Token(Map<String, Value>),
 }
 
 impl Principal {
@@ -30,6 +40,9 @@ impl Principal {
     pub fn of_header(authorization: Option<&HeaderValue>) -> Result<Self, Malformed> {
         let Some(header) = authorization else { return Ok(Self::of_access_key("local")) };
         let header = header.to_str().map_err(|_| Malformed)?;
+        if let Some(token) = header.strip_prefix("Bearer ") {
+            return claims(token).map(Self::Token).ok_or(Malformed);
+        }
         access_key(header).map(Self::of_access_key).ok_or(Malformed)
     }
 
@@ -43,23 +56,47 @@ impl Principal {
         } else {
             (access_key.to_owned(), format!("arn:aws:iam::{ACCOUNT_ID}:user/{access_key}"))
         };
-        Self { access_key: access_key.to_owned(), user_id, user_arn }
+        Self::Iam { access_key: access_key.to_owned(), user_id, user_arn }
     }
 
-    /// The value of `requestContext.authorizer.iam`
+    /// The value of `requestContext.authorizer`
     /// (<https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>).
     #[must_use]
-    pub fn iam(&self) -> Value {
-        json!({
-            "accessKey": self.access_key,
-            "accountId": ACCOUNT_ID,
-            "callerId": self.user_id,
-            "cognitoIdentity": null,
-            "principalOrgId": null,
-            "userArn": self.user_arn,
-            "userId": self.user_id,
-        })
+    pub fn authorizer(&self) -> Value {
+        match self {
+            Self::Iam { access_key, user_id, user_arn } => json!({ "iam": {
+                "accessKey": access_key,
+                "accountId": ACCOUNT_ID,
+                "callerId": user_id,
+                "cognitoIdentity": null,
+                "principalOrgId": null,
+                "userArn": user_arn,
+                "userId": user_id,
+            }}),
+            Self::Token(claims) => json!({ "jwt": { "claims": claims, "scopes": null } }),
+        }
     }
+
+    /// How the access log names it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Iam { user_id, .. } => user_id,
+            Self::Token(claims) => claims.get("sub").and_then(Value::as_str).unwrap_or_default(),
+        }
+    }
+}
+
+/// The claims of a token, each as text, which is how API Gateway hands them on.
+fn claims(token: &str) -> Option<Map<String, Value>> {
+    let mut parts = token.trim().split('.');
+    let (_header, claims, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    let claims: Map<String, Value> = serde_json::from_slice(&BASE64URL_NOPAD.decode(claims.as_bytes()).ok()?).ok()?;
+    let as_text = |value: Value| match value {
+        Value::String(text) => text,
+        other => other.to_string(),
+    };
+    Some(claims.into_iter().map(|(name, value)| (name, as_text(value).into())).collect())
 }
 
 /// The access key id of `AWS4-HMAC-SHA256 Credential=KEY/DATE/REGION/SERVICE/aws4_request, SignedHeaders=…, Signature=…`.
@@ -106,7 +143,7 @@ mod tests {
 
     fn user_id(header: Option<&str>) -> Result<String, Malformed> {
         let header = header.map(|text| HeaderValue::from_str(text).expect("a header value"));
-        Principal::of_header(header.as_ref()).map(|principal| principal.user_id)
+        Principal::of_header(header.as_ref()).map(|principal| principal.name().to_owned())
     }
 
     #[test]
@@ -117,6 +154,15 @@ mod tests {
         // curl writes no space after the commas.
         let dense = unverified_header("caller-b").replace(", ", ",");
         assert_eq!(user_id(Some(&dense)).as_deref(), Ok("caller-b"));
+    }
+
+    #[test]
+    fn tokens_become_their_claims() {
+        let claims = BASE64URL_NOPAD.encode(br#"{"iss":"https://issuer.example","sub":"ann","exp":1795464962}"#);
+        let token = HeaderValue::from_str(&format!("Bearer e30.{claims}.c2ln")).expect("a header value");
+        let principal = Principal::of_header(Some(&token)).expect("a token");
+        assert_eq!(principal.name(), "ann");
+        assert_eq!(principal.authorizer()["jwt"]["claims"]["exp"], "1795464962");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What functions and nodes write to their standard output and error: what of it the terminal shows, and the files.
 //!
+//! The API's access log is a file `api.log` beside those of the functions.
+//!
 //! Rule: the terminal shows warnings and errors, prefixed with the name of who wrote them, or everything when asked to. Files, where they
 //! are wanted, get every line as it was written.
 
@@ -52,6 +54,13 @@ impl Logs {
         show(name, &format!("WARN  {message}"));
     }
 
+    /// Writes a line to the file of `name`, if there are files; the terminal does not show it.
+    pub fn keep(&self, name: &str, line: &str) {
+        if let Err(error) = self.write(name, line) {
+            show(name, &format!("WARN  cannot write its log file: {error}"));
+        }
+    }
+
     async fn read(self: Arc<Self>, name: String, output: impl AsyncRead + Unpin) {
         let mut lines = BufReader::new(output).split(b'\n');
         while let Ok(Some(line)) = lines.next_segment().await {
@@ -63,9 +72,7 @@ impl Logs {
         if line.trim().is_empty() {
             return;
         }
-        if let Err(error) = self.write(name, line) {
-            show(name, &format!("WARN  cannot write its log file: {error}"));
-        }
+        self.keep(name, line);
         if let Some(text) = shown(line, self.verbose) {
             show(name, &text);
         }

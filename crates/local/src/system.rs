@@ -150,7 +150,7 @@ impl System {
             functions.stop().await;
             return Err(failure.into());
         }
-        tasks.spawn(serve_front(ports.front, Arc::clone(&functions), stop.clone()));
+        tasks.spawn(serve_front(ports.front, Arc::clone(&functions), Arc::clone(&logs), stop.clone()));
         tasks.spawn(serve_invoke(ports.lambda, Arc::clone(&functions), stop.clone()));
         tasks.spawn(bus::run(events, Arc::clone(&functions), stop.clone()));
         tasks.spawn(stream::follow(stream, Arc::clone(&functions), Arc::clone(&logs), stop.clone()));
@@ -262,8 +262,8 @@ fn function_variables(
     variables.for_functions(&addresses.dynamodb, &addresses.ec2, ec2, clock)
 }
 
-async fn serve_front(listener: TcpListener, functions: Arc<Functions>, stop: Stop) {
-    let service = front::router(functions).into_make_service_with_connect_info::<SocketAddr>();
+async fn serve_front(listener: TcpListener, functions: Arc<Functions>, logs: Arc<Logs>, stop: Stop) {
+    let service = front::router(functions, logs).into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stop.wanted());
     report("the HTTP API", async { served.await.map_err(|error| error.to_string()) }).await;
 }

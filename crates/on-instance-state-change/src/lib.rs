@@ -12,6 +12,7 @@ use pool_core::register;
 use pool_core::shard::{Shard, Transition};
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
+use pool_function::metrics::{self, Metric};
 use pool_function::steps;
 use pool_store::Written;
 use serde::Deserialize;
@@ -95,6 +96,11 @@ async fn apply(environment: &Environment, mut shard: Shard, instance: &InstanceI
         let Some(write) = rules::next(&shard, instance, fact, now) else { return Ok(()) };
         shard = match steps::write(environment, number, &write).await? {
             Written::Applied(seen) => {
+                let leaves =
+                    matches!(write, Transition::Fence { .. } | Transition::FenceApart { .. } | Transition::Mark { .. });
+                if leaves && !matches!(fact, Fact::Rebalance) {
+                    metrics::count(Metric::Interruptions, 1);
+                }
                 if !matches!(write, Transition::Locate { .. }) {
                     let why = format!("{fact:?}");
                     environment.store.note(instance, Some(number), write.name(), &why, now).await?;

@@ -3,18 +3,21 @@
 //! EC2 is listed before the shards are read. Overdue leases end first, then EC2 and the shards are compared both ways,
 //! then instances are fenced within a budget, and only what is fenced and bears no lease is terminated.
 
+mod figures;
 mod pool;
 mod reconcile;
 mod stopped_tier;
 
 use lambda_runtime::Error;
+use pool_core::control::Control;
 use pool_core::ending;
 use pool_core::on_instance_state_change;
-use pool_core::reap_idle::{self, Ec2Word, Removal};
+use pool_core::reap_idle::{self, Ec2Word, Plan};
 use pool_core::shard::Transition;
 use pool_core::snapshot::Snapshot;
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
+use pool_function::metrics::{self, Metric};
 use pool_function::moves;
 
 use pool::Pool;
@@ -45,12 +48,13 @@ pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Erro
     locate(&mut pool, &ec2).await?;
     reconcile::judge_orphans(&mut pool, fleet, &ec2).await?;
     stopped_tier::settle(&mut pool, fleet, &ec2).await?;
-    fence(&mut pool, fleet, &ec2).await?;
+    let control = fence(&mut pool, fleet, &ec2).await?;
     reconcile::terminate(&pool, fleet, &ec2).await?;
     reconcile::bury(&mut pool, &ec2).await?;
     for (shard, prune) in reap_idle::forgettable(&pool.shards, environment.now()) {
         pool.write(shard, &prune).await?;
     }
+    figures::tell(&pool, &control);
     Ok(())
 }
 
@@ -80,12 +84,14 @@ async fn locate(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<(), Error> {
 }
 
 /// Takes out of service what should go, within the budget. Positions in `free` change with every lease, so the plan is
-/// made on a new reading.
-async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
+/// made on a new reading. Answers the control record of that reading.
+async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<Control, Error> {
     let environment = pool.environment;
-    for removal in plan(pool, ec2).await? {
+    let plan = plan(pool, ec2).await?;
+    for removal in plan.removals {
         if pool.write(removal.shard, &removal.transition).await? {
             tracing::info!(instance = %removal.instance, shard = removal.shard, cause = removal.why, "fenced");
+            metrics::count(Metric::IdleKills, u64::from(removal.is_idle));
             let (shard, what) = (Some(removal.shard), removal.transition.name());
             environment.store.note(&removal.instance, shard, what, &removal.why, environment.now()).await?;
             if let Transition::Stop { instance, .. } = &removal.transition {
@@ -93,16 +99,17 @@ async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), 
             }
         }
     }
-    Ok(())
+    Ok(plan.control)
 }
 
 /// The removals of this run. What the plan learnt is written first, so that a boot that failed is counted before its
 /// instance is gone; when others write meanwhile, the plan is made anew.
-async fn plan(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<Vec<Removal>, Error> {
+async fn plan(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<Plan, Error> {
     let environment = pool.environment;
     let policy = &environment.settings.policy;
+    let mut control = Control::default();
     for _ in 0..PLANS_MAX {
-        let control = environment.store.control().await?.unwrap_or_default();
+        control = environment.store.control().await?.unwrap_or_default();
         pool.read_again().await?;
         let members: Vec<_> = pool.shards.iter().flat_map(|shard| shard.members.keys().cloned()).collect();
         let records = environment.store.instances(&members).await?;
@@ -110,9 +117,9 @@ async fn plan(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<Vec<Removal>, Error>
             Snapshot { shards: &pool.shards, control: &control, records: &records, policy, now: environment.now() };
         let plan = reap_idle::plan(seen, ec2);
         if plan.control == control || environment.store.put_control(&plan.control).await? {
-            return Ok(plan.removals);
+            return Ok(plan);
         }
     }
     tracing::info!(cause = "others wrote the control record", "nothing is removed by this run");
-    Ok(Vec::new())
+    Ok(Plan { control, removals: Vec::new() })
 }

@@ -9,6 +9,7 @@ use pool_core::shard::{Shard, Transition};
 use pool_core::time::Timestamp;
 use pool_function::environment::Environment;
 use pool_function::fields::{Fields, required};
+use pool_function::metrics::{self, Metric};
 use pool_function::problem::{self, Problem};
 use pool_function::{caller, request, response, steps};
 use pool_store::Written;
@@ -103,6 +104,9 @@ async fn note_ready(
     let is_boot = matches!(write, Transition::Ready { .. });
     let boot_seconds = launched_at.filter(|_| is_boot).map(|launched_at| now.seconds_since(launched_at));
     environment.store.heartbeat(instance, &first, boot_seconds, now).await?;
+    if let Some(boot_seconds) = boot_seconds {
+        metrics::measure_whole(Metric::BootTime, boot_seconds);
+    }
     environment.store.note(instance, Some(shard), what, "the node said so", now).await?;
     Ok(())
 }

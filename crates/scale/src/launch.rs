@@ -9,6 +9,7 @@ use pool_core::scale::{self, PlannedStart, Repeat};
 use pool_core::shard::{Intent, Member, Shard, Transition};
 use pool_fleet::{Fleet, Launched, LaunchedInstance, Outcome};
 use pool_function::environment::Environment;
+use pool_function::metrics::{self, Metric};
 use pool_function::steps;
 use pool_store::Written;
 
@@ -99,6 +100,10 @@ async fn called(
 ) -> Result<Launched, Error> {
     let launched = fleet.launch(shard, launch, intent).await;
     for failure in &launched.failures {
+        metrics::count_one_of(Metric::LaunchErrors, &failure.code);
+        if failure.meaning.is_final() {
+            metrics::count(Metric::LaunchesRefused, 1);
+        }
         tracing::warn!(shard, %launch, cause = failure.code, detail = failure.message, meaning = ?failure.meaning, "launch failed");
     }
     remember(environment, intent, &launched).await?;

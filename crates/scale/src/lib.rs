@@ -18,17 +18,20 @@ use pool_core::transfer;
 use pool_fleet::Fleet;
 use pool_function::environment::Environment;
 use pool_function::settings::Ec2Settings;
-use pool_function::{moves, steps};
+use pool_function::{moves, steps, trace};
 use pool_store::Written;
 
 /// Times that one run plans at most.
 const PLANS_MAX: usize = 4;
 
-/// One run.
+/// One run; `woken` when the table's stream caused it, and not the schedule.
 ///
 /// # Errors
 /// When the table or EC2 fails. Whatever was begun is finished by the next run.
-pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
+pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings, woken: bool) -> Result<(), Error> {
+    if woken {
+        follow_the_waker(environment).await;
+    }
     let shards = layout::ensure(environment).await?;
     // Each stands for itself: what EC2 refuses to one must not keep the others.
     let outcomes = [
@@ -38,6 +41,18 @@ pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings)
         serve_waiters(environment).await,
     ];
     outcomes.into_iter().collect()
+}
+
+/// Works under the id of the request that woke this run, for those who read the logs.
+async fn follow_the_waker(environment: &Environment) {
+    match environment.store.woken_by().await {
+        Ok(Some(trace_id)) => {
+            trace::follow(&trace_id);
+            tracing::info!(cause = "a request woke it", "running");
+        }
+        Ok(None) => {}
+        Err(error) => tracing::warn!(%error, cause = "the table failed", "it is not known who woke this run"),
+    }
 }
 
 /// Plans, claims the turn, starts what is stopped, intends, launches.

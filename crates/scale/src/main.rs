@@ -9,5 +9,10 @@ async fn main() -> Result<(), Error> {
     let settings = boot.ec2_settings()?;
     let own = &boot.environment.settings;
     let fleet = Fleet::new(Client::new(&boot.sdk), &own.pool, own.policy.endpoint_address);
-    pool_function::boot::serve(|_event: serde_json::Value| scale::handle(&boot.environment, &fleet, &settings)).await
+    pool_function::boot::serve_events(|event: serde_json::Value| {
+        // The schedule's events have no records, the stream's have.
+        let woken = event.get("Records").is_some();
+        scale::handle(&boot.environment, &fleet, &settings, woken)
+    })
+    .await
 }

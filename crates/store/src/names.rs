@@ -63,6 +63,8 @@ pub const CONTROL_JSON: &str = "control_json";
 pub const VERSION: &str = "version_no";
 /// When `scale` was last woken.
 pub const WOKEN_AT: &str = "woken_at";
+/// For which request it was.
+pub const WOKEN_BY: &str = "trace_id";
 
 /// The shard that an instance belongs to, in its record.
 pub const INSTANCE_SHARD: &str = "shard_no";

@@ -58,19 +58,21 @@ impl Store {
     }
 
     /// Wakes `scale` through the table's stream, at most once in `every_seconds`; false when somebody else just did.
+    /// `trace_id` is that of the request that wants it.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB refuses the request or does not answer.
-    pub async fn wake(&self, now: Timestamp, every_seconds: u64) -> Result<bool, StoreError> {
+    pub async fn wake(&self, now: Timestamp, every_seconds: u64, trace_id: Option<&str>) -> Result<bool, StoreError> {
         let woken = self
             .client
             .update_item()
             .table_name(&self.table)
             .key(names::KEY, text(names::WAKE))
-            .update_expression("SET woken_at = :now")
+            .update_expression("SET woken_at = :now, trace_id = :trace_id")
             .condition_expression("attribute_not_exists(woken_at) OR woken_at <= :long_ago")
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":long_ago", time(now - every_seconds))
+            .expression_attribute_values(":trace_id", trace_id.map_or(AttributeValue::Null(true), text))
             .send()
             .await;
         match woken {
@@ -78,6 +80,15 @@ impl Store {
             Err(error) if is_refusal(&error) => Ok(false),
             Err(error) => Err(StoreError::of("UpdateItem", &error)),
         }
+    }
+
+    /// The request for which `scale` was woken last, if one is known.
+    ///
+    /// # Errors
+    /// [`StoreError`] when DynamoDB refuses the request or does not answer.
+    pub async fn woken_by(&self) -> Result<Option<String>, StoreError> {
+        let item = self.get(names::WAKE).await?;
+        Ok(item.and_then(|item| item.get(names::WOKEN_BY)?.as_s().ok().cloned()))
     }
 
     /// Records a heartbeat and answers the instance's record with it. The first one after a boot also tells how long that

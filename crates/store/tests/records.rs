@@ -38,7 +38,7 @@ async fn scale_is_woken_once_in_a_while() {
     let (client, table) = engine::start().await;
     let store = Store::new(client, table);
     for (after_seconds, woken) in [(0, true), (0, false), (4, false), (5, true), (9, false), (10, true)] {
-        let answer = store.wake(NOW + after_seconds, 5).await.expect("an answer");
+        let answer = store.wake(NOW + after_seconds, 5, None).await.expect("an answer");
         assert_eq!(answer, woken, "{after_seconds} s after the first");
     }
 }

@@ -34,7 +34,7 @@ pub async fn once(world: &Arc<World>, task: &Task, crash: Option<CrashAt>) -> (E
     let fleet = &deployment.fleet;
     match task {
         Task::Scale => {
-            let work = scale::handle(environment, fleet, &deployment.ec2_settings);
+            let work = scale::handle(environment, fleet, &deployment.ec2_settings, false);
             invoke(world, "scale", LIMIT, crash, work).await
         }
         Task::ReapIdle => invoke(world, "reap-idle", LIMIT, crash, reap_idle::handle(environment, fleet)).await,

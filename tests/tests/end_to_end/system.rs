@@ -263,6 +263,17 @@ impl System {
         let text = std::fs::read_to_string(self.logs.join(format!("{function}.log"))).expect("the function has a log");
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
     }
+
+    /// Waits until a log has a line as wanted, and answers it.
+    pub(crate) async fn until_logged(&self, function: &str, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        for _ in 0..LOOKS_MAX {
+            if let Some(line) = self.log(function).into_iter().find(&is_it) {
+                return line;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        panic!("{function} never logged {what}; logs in {}", self.logs.display());
+    }
 }
 
 /// A count of the pool.

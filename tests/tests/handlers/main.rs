@@ -15,4 +15,5 @@ mod policy;
 mod recovery;
 mod refusals;
 mod shards;
+mod tokens;
 mod waiting;

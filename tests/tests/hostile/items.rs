@@ -115,7 +115,7 @@ impl Target {
                 }
             }
             // They may fail, which Lambda reports, or not; they do not panic.
-            9 => drop(bed.runtime.block_on(scale::handle(&environment, &bench.fleet, &bench.ec2_settings))),
+            9 => drop(bed.runtime.block_on(scale::handle(&environment, &bench.fleet, &bench.ec2_settings, true))),
             10 => drop(bed.runtime.block_on(reap_idle::handle(&environment, &bench.fleet))),
             _ => {
                 let file = choices

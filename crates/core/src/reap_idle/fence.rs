@@ -15,11 +15,12 @@ pub(super) struct Candidate {
     pub(super) instance: InstanceId,
     pub(super) why: String,
     pub(super) deadline: Timestamp,
+    pub(super) is_idle: bool,
 }
 
 impl Candidate {
     pub(super) fn new(shard: &Shard, instance: &InstanceId, why: &str, deadline: Timestamp) -> Self {
-        Self { shard: shard.number, instance: instance.clone(), why: why.to_owned(), deadline }
+        Self { shard: shard.number, instance: instance.clone(), why: why.to_owned(), deadline, is_idle: false }
     }
 }
 
@@ -74,7 +75,7 @@ impl<'a> Fences<'a> {
 
     /// Withdraws one, if it does not leave already and the budget allows it.
     pub(super) fn withdraw(&mut self, candidate: Candidate) -> bool {
-        let Candidate { shard: number, instance, why, deadline } = candidate;
+        let Candidate { shard: number, instance, why, deadline, is_idle } = candidate;
         if self.left == 0 {
             return false;
         }
@@ -84,7 +85,7 @@ impl<'a> Fences<'a> {
             // A caller who comes meanwhile is served first: the fence holds only while as many are free as the plan saw.
             *keep = shard.free.len() as u64 - 1;
         }
-        let planned = self.plan(number, instance, transition, why);
+        let planned = self.plan(Removal { shard: number, instance, transition, why, is_idle });
         self.left -= usize::from(planned);
         planned
     }
@@ -95,16 +96,17 @@ impl<'a> Fences<'a> {
         let Some(Place::Free(position)) = shard.place_of(instance) else { return false };
         let keep = shard.free.len() as u64 - 1;
         let transition = Transition::Stop { instance: instance.clone(), position, keep, now };
-        self.plan(number, instance.clone(), transition, why.to_owned())
+        let (instance, why) = (instance.clone(), why.to_owned());
+        self.plan(Removal { shard: number, instance, transition, why, is_idle: false })
     }
 
-    fn plan(&mut self, number: ShardNo, instance: InstanceId, transition: Transition, why: String) -> bool {
-        let Some(before) = self.shards.get(&number) else { return false };
-        let shard = self.changed.entry(number).or_insert_with(|| (*before).clone());
-        if shard.apply(&transition).is_err() {
+    fn plan(&mut self, removal: Removal) -> bool {
+        let Some(before) = self.shards.get(&removal.shard) else { return false };
+        let shard = self.changed.entry(removal.shard).or_insert_with(|| (*before).clone());
+        if shard.apply(&removal.transition).is_err() {
             return false;
         }
-        self.removals.push(Removal { shard: number, instance, transition, why });
+        self.removals.push(removal);
         true
     }
 

@@ -64,7 +64,7 @@ pub(super) fn above_the_cap(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
     let beyond = (leased.len() as u64).saturating_sub(cap);
     for (_, shard, instance) in leased.into_iter().take(usize::try_from(beyond).unwrap_or(usize::MAX)) {
         let why = format!("the cap is {cap}, and more are leased");
-        fences.withdraw(Candidate { shard, instance, why, deadline: Timestamp::NEVER });
+        fences.withdraw(Candidate { shard, instance, why, deadline: Timestamp::NEVER, is_idle: false });
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn remove(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
         let Some(idle) = zones.next() else { break };
         let minutes = now.seconds_since(idle.since) / 60;
         let why = format!("free for {minutes} minutes and not needed");
-        fences.withdraw(Candidate { shard: idle.shard, instance: idle.instance, why, deadline: now });
+        fences.withdraw(Candidate { shard: idle.shard, instance: idle.instance, why, deadline: now, is_idle: true });
     }
 }
 

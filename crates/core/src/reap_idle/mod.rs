@@ -48,6 +48,8 @@ pub struct Removal {
     pub transition: Transition,
     /// Why, for people.
     pub why: String,
+    /// It was free for too long, which is the only reason.
+    pub is_idle: bool,
 }
 
 /// The plan for a snapshot and EC2's word.

@@ -18,6 +18,8 @@ pub struct Need {
     /// There, booting or intended, without those that are set aside for the stopped tier, those about to be replaced,
     /// and boots that are too late for those who wait.
     pub present: u64,
+    /// Wanted beyond the cap, and so not part of the target.
+    pub beyond_cap: u64,
     /// On-demand instances to launch for the stopped tier, beside the target.
     pub for_stopped_tier: u64,
     /// In words.
@@ -39,8 +41,8 @@ pub fn need(seen: Snapshot<'_>) -> Need {
     let (waiting, kept, extra) = (seen.waiting(), seen.kept(), seen.control.utilisation.extra);
     let (policy, cap) = (seen.policy, seen.cap());
     let drained = seen.control.operator.drained.is_some();
-    let target = (leased + waiting + kept + extra).max(policy.min_instances).min(cap);
-    let target = if drained { 0 } else { target };
+    let wanted = if drained { 0 } else { (leased + waiting + kept + extra).max(policy.min_instances) };
+    let target = wanted.min(cap);
     let there: u64 = seen.shards.iter().map(|shard| shard.serving_here() + shard.intended()).sum();
     let missing_in_tier = if drained { 0 } else { seen.missing_in_stopped_tier() };
     let for_tier = missing_in_tier.min(seen.stoppable());
@@ -63,7 +65,7 @@ pub fn need(seen: Snapshot<'_>) -> Need {
     }
     let why = format!("{}: {}", sum.join(" + "), found.join(", "));
     let for_stopped_tier = missing_in_tier - for_tier;
-    Need { target, present, for_stopped_tier, why }
+    Need { target, present, beyond_cap: wanted - target, for_stopped_tier, why }
 }
 
 /// Leases that need an instance. One whose instance leaves only after it needs no other, and one whose instance EC2

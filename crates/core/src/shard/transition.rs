@@ -221,6 +221,22 @@ impl Transition {
         }
     }
 
+    /// The waiter who is given the instance by it, if one is.
+    #[must_use]
+    pub fn handed_over_to(&self) -> Option<&Token> {
+        match self {
+            Transition::End { after: AfterEnd::Reuse(next), .. }
+            | Transition::Ready { next, .. }
+            | Transition::ResetDone { next, .. }
+            | Transition::Take { next, .. }
+            | Transition::Back { next, .. } => match next {
+                Next::HandOver { waiter, .. } => Some(waiter),
+                Next::Free => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The instance that it is about, if it names one.
     #[must_use]
     pub fn instance(&self) -> Option<&InstanceId> {

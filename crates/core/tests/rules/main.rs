@@ -32,6 +32,7 @@ mod on_instance_state_change;
 mod operate;
 mod orphans;
 mod policy;
+mod price;
 mod reap_idle;
 mod register;
 mod release;

@@ -28,7 +28,8 @@ fn retiring<const N: usize>(instances: [u64; N]) -> Control {
 
 #[test]
 fn missing_is_what_is_wanted_and_not_present() {
-    let missing = |target, present| Need { target, present, for_stopped_tier: 9, why: String::new() }.missing();
+    let missing =
+        |target, present| Need { target, present, beyond_cap: 7, for_stopped_tier: 9, why: String::new() }.missing();
     assert_eq!((missing(5, 3), missing(3, 3), missing(3, 5)), (2, 0, 0));
 }
 
@@ -85,7 +86,7 @@ fn for_the_tier(policy: Policy) -> Need {
 #[test]
 fn what_the_stopped_tier_lacks_is_set_aside_as_far_as_it_is_there_and_launched_beside_the_target() {
     let why = "0 leased + 0 waiting + 1 kept free: 1 wanted, 1 present, 2 set aside for the stopped tier".to_owned();
-    assert_eq!(for_the_tier(keeping(1)), Need { target: 1, present: 1, for_stopped_tier: 1, why });
+    assert_eq!(for_the_tier(keeping(1)), Need { target: 1, present: 1, beyond_cap: 0, for_stopped_tier: 1, why });
     let of = |shard: Shard, stopped_size| {
         let need = need(&[shard], &control(), &Policy { stopped_size, ..keeping(0) });
         (need.present, need.for_stopped_tier)

@@ -192,7 +192,10 @@ fn an_instance_leaves_at_its_maximum_age_after_its_lease_or_once_it_is_replaced(
     let aged = plan(seen(&shards, &Control::default(), &policy), &old(86_401));
     let mark =
         Transition::Mark { instance: instance(1), leaving: Leaving { why: why.clone(), deadline: Timestamp::NEVER } };
-    assert_eq!(aged.removals, [Removal { shard: 7, instance: instance(1), transition: mark, why: why.clone() }]);
+    assert_eq!(
+        aged.removals,
+        [Removal { shard: 7, instance: instance(1), transition: mark, why: why.clone(), is_idle: false }]
+    );
     let retiring: Vec<_> = aged.control.retiring.into_iter().map(|(n, it)| (n, it.since, it.why)).collect();
     assert_eq!(retiring, [(instance(2), NOW, why)]);
     let young = plan(seen(&shards, &Control::default(), &policy), &old(86_400));

@@ -1,6 +1,6 @@
 //! How many instances are wanted, when a run launches some, of which market they are, and what it says of itself.
 
-use pool_core::control::{Control, CoolDown, Halt};
+use pool_core::control::{Control, CoolDown, Halt, Order, Orders};
 use pool_core::launch_budget::LaunchBudget;
 use pool_core::offering;
 use pool_core::policy::Policy;
@@ -48,7 +48,22 @@ fn wanted_is_what_is_leased_waited_for_and_kept_free() {
     let first = first.waits_until(11, NOW - 1).waits_until(12, NOW);
     let shards = [first, shard(8).held(3, 3).held(4, 4).vanished(4)];
     let why = "3 leased + 2 waiting + 4 kept free: 9 wanted, 3 present".to_owned();
-    assert_eq!(need(&shards, &keeping(4)), Need { target: 9, present: 3, for_stopped_tier: 0, why });
+    assert_eq!(need(&shards, &keeping(4)), Need { target: 9, present: 3, beyond_cap: 0, for_stopped_tier: 0, why });
+}
+
+#[test]
+fn what_the_cap_forbids_is_told_beside_the_target() {
+    let shards = [shard(7).held(1, 1).held(2, 2).waiting(11)];
+    let told = |max_instances, control: &Control| {
+        let policy = Policy { max_instances, ..keeping(2) };
+        let need = scale::need(seen(&shards, control, &policy));
+        (need.target, need.beyond_cap)
+    };
+    assert_eq!(told(5, &control()), (5, 0));
+    assert_eq!(told(3, &control()), (3, 2));
+    let drained = Some(Order { at: NOW, why: "it goes".to_owned() });
+    let drained = Control { operator: Orders { drained, ..Orders::default() }, ..control() };
+    assert_eq!(told(3, &drained), (0, 0), "nothing is wanted");
 }
 
 #[test]

@@ -124,6 +124,7 @@ fn what_was_free_for_longest_of_those_on_demand_joins_the_tier_beyond_any_budget
         instance: instance(n),
         transition: Transition::Stop { instance: instance(n), position, keep, now: NOW },
         why: "it is free, and the stopped tier is not full".to_owned(),
+        is_idle: false,
     };
     let removals = reaped(&[four()], &Ec2Word::default(), &Control::default(), &policy);
     assert_eq!(removals, [stop(2, 1, 3), stop(1, 0, 2)]);

@@ -69,9 +69,9 @@ impl Stage {
         let variables: BTreeMap<_, _> =
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let logs = Logs::new(false, None).expect("no directory is needed");
-        let functions = Functions::new(&binaries.0, variables, &settings, logs);
+        let functions = Functions::new(&binaries.0, variables, &settings, Arc::clone(&logs));
         let (listener, api) = port().await;
-        let service = front::router(Arc::clone(&functions)).into_make_service_with_connect_info::<SocketAddr>();
+        let service = front::router(Arc::clone(&functions), logs).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(axum::serve(listener, service).into_future());
         let (listener, lambda) = port().await;
         tokio::spawn(axum::serve(listener, invoke::router(Arc::clone(&functions))).into_future());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use pool_core::price;
 use pool_core::shard::Market;
 use serde::{Deserialize, Serialize};
 
@@ -35,7 +36,6 @@ pub struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        let prices = [("t2.medium", 0.0464), ("t3.medium", 0.0416), ("t3a.medium", 0.0376)];
         Self {
             boot_seconds: 60,
             boot_spread_seconds: 15,
@@ -44,9 +44,9 @@ impl Default for Model {
             terminate_seconds: 30,
             reset_seconds: 5,
             spot_interruptions_per_hour: 0.0,
-            spot_price_percent: 35.0,
-            on_demand_usd_per_hour: prices.map(|(name, price)| (name.to_owned(), price)).into(),
-            other_types_usd_per_hour: 0.05,
+            spot_price_percent: price::SPOT_PERCENT,
+            on_demand_usd_per_hour: price::list().map(|(name, price)| (name.to_owned(), price)).collect(),
+            other_types_usd_per_hour: price::OTHER_USD_PER_HOUR,
             zones: 3,
         }
     }

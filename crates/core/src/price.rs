@@ -1,0 +1,54 @@
+//! What instances cost, by the list in `prices.csv`: for the figures of a pool and for the what-if.
+//!
+//! It is an estimate. Spot prices move, and what they are is known to AWS alone; a type that is not in the list counts as
+//! one of the default types.
+
+use crate::shard::{Kind, Market, Member, Shard, StopPhase};
+
+/// Instance types and their on-demand prices.
+const LIST: &str = include_str!("../prices.csv");
+
+/// What Spot costs, in percent of the on-demand price. AWS speaks of savings of up to 90 %; small types of recent
+/// generations cost about a third most of the time.
+pub const SPOT_PERCENT: f64 = 35.0;
+
+/// The price of a type that is not in the list, in USD an hour: about that of the default types.
+pub const OTHER_USD_PER_HOUR: f64 = 0.05;
+
+/// What 20 GB of gp3 storage cost, in USD an hour, at 0.08 USD per GB and month of 730 hours
+/// (<https://aws.amazon.com/ebs/pricing/>). All that a stopped instance costs.
+pub const STORAGE_USD_PER_HOUR: f64 = 20.0 * 0.08 / 730.0;
+
+/// The list: each type and its on-demand price in USD an hour.
+pub fn list() -> impl Iterator<Item = (&'static str, f64)> {
+    let rows = LIST.lines().filter(|line| !line.starts_with('#')).skip(1);
+    rows.filter_map(|row| {
+        let (instance_type, price) = row.split_once(',')?;
+        Some((instance_type, price.parse().ok()?))
+    })
+}
+
+/// What a running instance costs, in USD an hour, without its storage.
+#[must_use]
+pub fn usd_per_hour(kind: &Kind) -> f64 {
+    let listed = list().find(|(instance_type, _)| *instance_type == kind.instance_type);
+    let on_demand = listed.map_or(OTHER_USD_PER_HOUR, |(_, price)| price);
+    match kind.market {
+        Market::OnDemand => on_demand,
+        Market::Spot => on_demand * SPOT_PERCENT / 100.0,
+    }
+}
+
+/// What the instances of a pool cost now, in USD an hour, with their storage. One that stops is paid until it is stopped.
+#[must_use]
+pub fn pool_usd_per_hour(shards: &[Shard]) -> f64 {
+    let of = |shard: &Shard| -> f64 {
+        let is_stopped =
+            |instance| shard.stopped.get(instance).is_some_and(|stopped| stopped.phase == StopPhase::Stopped);
+        let running = |(instance, member): (_, &Member)| {
+            if is_stopped(instance) { 0.0 } else { usd_per_hour(&member.kind) }
+        };
+        shard.members.iter().map(|member| running(member) + STORAGE_USD_PER_HOUR).sum()
+    };
+    shards.iter().map(of).sum()
+}
