@@ -2,6 +2,9 @@
 
 `user-data` prints the script a node gets, with every parameter at its default.
 `events` checks that events/ has an event for every function and for every route of the API.
+`transformed` prints, as JSON, the template as CloudFormation sees it after SAM's transformation.
+`deployable BUCKET ENDPOINT EC2_ENDPOINT LAUNCH_TEMPLATE SUBNETS` prints the same for an emulator: the functions' code is in the
+bucket as FUNCTION.zip, their DynamoDB is the emulator's and their EC2 the simulator's, which has its own launch template.
 """
 
 import json
@@ -9,9 +12,18 @@ import pathlib
 import re
 import sys
 
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+UNKNOWN_TO_EMULATORS = {
+    "AWS::CloudWatch::Dashboard",
+    "AWS::EC2::FlowLog",
+    "AWS::EC2::NetworkAcl",
+    "AWS::EC2::NetworkAclEntry",
+    "AWS::EC2::SubnetNetworkAclAssociation",
+}
 USER_DATA_BYTES_MAX = 16384  # EC2's limit, before base64.
 PSEUDO = {"AWS::Region": "us-east-1", "AWS::URLSuffix": "amazonaws.com", "Api": "abcdefghij"}
 
@@ -51,11 +63,46 @@ def missing_events(template):
                     yield f"no event of {logical_id} for {key}"
 
 
+def transformed(template, bucket="bucket"):
+    """What SAM makes of it. `sam build` would have put the functions' code into a bucket."""
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            resource["Properties"]["CodeUri"] = f"s3://{bucket}/{logical_id}.zip"
+    template["Globals"]["Function"].pop("CodeUri", None)
+    defaults = {name: p["Default"] for name, p in template["Parameters"].items() if "Default" in p}
+    return Translator({}, Parser()).translate(template, defaults)
+
+
+def is_known_to_emulators(resource):
+    """The dashboard goes with the alarms that it names: those on an expression are not known."""
+    return resource["Type"] not in UNKNOWN_TO_EMULATORS and "Metrics" not in resource.get("Properties", {})
+
+
+def deployable(template, bucket, endpoint, ec2_endpoint, launch_template, subnets):
+    """What an emulator can deploy: only the functions' surroundings differ, and the walls that it does not know."""
+    result = transformed(template, bucket)
+    result["Resources"] = {name: it for name, it in result["Resources"].items() if is_known_to_emulators(it)}
+    result["Outputs"].pop("DashboardUrl")
+    for resource in result["Resources"].values():
+        if resource["Type"] == "AWS::Lambda::Function":
+            variables = resource["Properties"]["Environment"]["Variables"]
+            variables["AWS_ENDPOINT_URL_DYNAMODB"] = endpoint
+            if "AWS_ENDPOINT_URL_EC2" in variables:
+                variables["AWS_ENDPOINT_URL_EC2"] = ec2_endpoint
+            if "POOL_SUBNETS" in variables:
+                variables |= {"POOL_LAUNCH_TEMPLATE_ID": launch_template, "POOL_SUBNETS": subnets}
+    return result
+
+
 def main():
     template = yaml_parse((ROOT / "template.yaml").read_text())
     match sys.argv[1:]:
         case ["user-data"]:
             print(user_data(template), end="")
+        case ["transformed"]:
+            print(json.dumps(transformed(template), indent=2))
+        case ["deployable", bucket, *where] if len(where) == 4:
+            print(json.dumps(deployable(template, bucket, *where), indent=2))
         case ["events"]:
             sys.exit("\n".join(missing_events(template)) or None)
         case _:

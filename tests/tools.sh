@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the tools that the checks need, each only if it is missing: bash tests/tools.sh NAME…
-# Names: sam, shellcheck, docker, debootstrap, jq, cargo-deny. Sourced, it only makes what is installed
+# Names: sam, emulator, shellcheck, docker, debootstrap, jq, cargo-deny. Sourced, it only makes what is installed
 # reachable (PATH) and gives the functions; `build_all` builds the project into BINARIES.
 #
 # Rule: nothing of the project's own is changed; all that is not Debian's lands in one cache directory.
@@ -35,6 +35,14 @@ install_venv() {
 # SAM CLI, cfn-lint and cargo-lambda (which brings zig).
 install_sam() { install_venv "$VENV" 'aws-sam-cli==1.170.*' 'cfn-lint==1.*' 'cargo-lambda==1.9.2'; }
 
+# An emulator of AWS that deploys CloudFormation and runs functions without Docker, and the AWS CLI.
+EMULATOR=$EC2_POOL_CACHE/emulator
+install_emulator() {
+  install_venv "$EMULATOR" 'ministack[full]==1.5.33' 'awscli==1.*'
+  export PATH="$EMULATOR/bin:$PATH"
+  { has zip && has strip; } || apt_install zip binutils
+}
+
 install_shellcheck() { has shellcheck || apt_install shellcheck; }
 install_debootstrap() { has debootstrap || apt_install debootstrap; }
 install_docker() { { has dockerd && has docker && has iptables; } || apt_install docker.io iptables; }
@@ -56,6 +64,7 @@ build_all() {
 install_tool() {
   case $1 in
     sam) install_sam ;;
+    emulator) install_emulator ;;
     shellcheck) install_shellcheck ;;
     debootstrap) install_debootstrap ;;
     docker) install_docker ;;

@@ -17,16 +17,33 @@ use serde_json::Value;
 /// The table's name on every stage.
 pub const TABLE: &str = "ec2-pool";
 
-/// Requests on the wire, repetitions by the SDK included, such as `UpdateItem shard#0`.
+/// One request on the wire; the SDK's repetitions are requests of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableRequest {
+    /// Such as `UpdateItem`.
+    pub operation: String,
+    /// The items that it is about.
+    pub keys: Vec<String>,
+    /// It reads, and wants the newest.
+    pub is_consistent: bool,
+}
+
+/// Requests on the wire, as they went.
 #[derive(Debug, Clone, Default)]
-pub struct Requests(Arc<Mutex<Vec<String>>>);
+pub struct Requests(Arc<Mutex<Vec<TableRequest>>>);
 
 impl Requests {
-    /// Requests about shards since the last call of this.
+    /// Requests since the last call of this.
+    #[must_use]
+    pub fn take(&self) -> Vec<TableRequest> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Those about shards, such as `UpdateItem shard#0`.
     #[must_use]
     pub fn of_shards(&self) -> Vec<String> {
-        let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        all.into_iter().filter(|request| request.contains("shard#")).collect()
+        let all = self.take().into_iter().filter(|request| request.keys.iter().any(|key| key.starts_with("shard#")));
+        all.map(|TableRequest { operation, keys, .. }| format!("{operation} {}", keys.join(","))).collect()
     }
 }
 
@@ -45,10 +62,12 @@ impl Intercept for Requests {
         let operation = target.rsplit('.').next().unwrap_or_default();
         let body: Value = serde_json::from_slice(context.request().body().bytes().unwrap_or_default())?;
         let one = body["Key"]["pk"]["S"].as_str().or(body["Item"]["pk"]["S"].as_str());
-        let several = body["RequestItems"][TABLE]["Keys"].as_array().into_iter().flatten();
-        let keys: Vec<&str> = one.into_iter().chain(several.filter_map(|key| key["pk"]["S"].as_str())).collect();
-        let line = format!("{operation} {}", keys.join(","));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        let batch = &body["RequestItems"][TABLE];
+        let several = batch["Keys"].as_array().into_iter().flatten().filter_map(|key| key["pk"]["S"].as_str());
+        let keys = one.into_iter().chain(several).map(str::to_owned).collect();
+        let is_consistent = body["ConsistentRead"] == true || batch["ConsistentRead"] == true;
+        let request = TableRequest { operation: operation.to_owned(), keys, is_consistent };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
         Ok(())
     }
 }

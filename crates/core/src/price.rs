@@ -1,15 +1,17 @@
 //! What instances cost, by the list in `prices.csv`: for the figures of a pool and for the what-if.
 //!
 //! It is an estimate. Spot prices move, and what they are is known to AWS alone; a type that is not in the list counts as
-//! one of the default types.
+//! one of the default types, and [`unlisted`] names it, so that whoever tells the cost can say that it is a guess.
+
+use std::collections::BTreeSet;
 
 use crate::shard::{Kind, Market, Member, Shard, StopPhase};
 
 /// Instance types and their on-demand prices.
 const LIST: &str = include_str!("../prices.csv");
 
-/// What Spot costs, in percent of the on-demand price. AWS speaks of savings of up to 90 %; small types of recent
-/// generations cost about a third most of the time.
+/// What Spot costs, in percent of the on-demand price. AWS speaks of savings of up to 90 %
+/// (<https://aws.amazon.com/ec2/spot/pricing/>); small types of recent generations cost about a third most of the time.
 pub const SPOT_PERCENT: f64 = 35.0;
 
 /// The price of a type that is not in the list, in USD an hour: about that of the default types.
@@ -51,4 +53,13 @@ pub fn pool_usd_per_hour(shards: &[Shard]) -> f64 {
         shard.members.iter().map(|member| running(member) + STORAGE_USD_PER_HOUR).sum()
     };
     shards.iter().map(of).sum()
+}
+
+/// The types of a pool's instances that are not in the list, so that their cost is a guess.
+#[must_use]
+pub fn unlisted(shards: &[Shard]) -> BTreeSet<&str> {
+    let members = shards.iter().flat_map(|shard| shard.members.values());
+    let mut types: BTreeSet<&str> = members.map(|member| member.kind.instance_type.as_str()).collect();
+    types.retain(|instance_type| !list().any(|(listed, _)| listed == *instance_type));
+    types
 }

@@ -116,6 +116,12 @@ pub fn shard_of(shards: Vec<Shard>, instance: &InstanceId) -> Option<Shard> {
     here.pop().or_else(|| moving.pop())
 }
 
+/// Whether this shard alone speaks for an instance, so that the others need not be asked.
+#[must_use]
+pub fn speaks_alone(shard: &Shard, instance: &InstanceId) -> bool {
+    shard.members.contains_key(instance) && !shard.transfers.contains_key(instance)
+}
+
 /// The answer to a heartbeat; `None` when the shard does not know the instance.
 #[must_use]
 pub fn heartbeat(instance: &InstanceId, shard: &Shard, now: Timestamp) -> Option<HeartbeatAnswer> {

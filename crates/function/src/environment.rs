@@ -2,11 +2,13 @@
 //!
 //! Clock and randomness are values of the environment, so that a simulation can drive the real handlers.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pool_core::control::Layout;
 use pool_core::eta::Expectations;
-use pool_core::ids::{ShardNo, Token};
+use pool_core::ids::{InstanceId, ShardNo, Token};
+use pool_core::register;
 use pool_core::shard::Shard;
 use pool_core::time::Timestamp;
 use pool_store::{Store, StoreError};
@@ -19,6 +21,9 @@ const WAKE_EVERY_SECONDS: u64 = 3;
 
 /// What is told to waiters rests on a control record that is no older than this.
 const EXPECTATIONS_FRESH_SECONDS: u64 = 30;
+
+/// Instances whose shard a process remembers at most: more than any pool may have.
+const PLACES_MAX: usize = 20_000;
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -44,6 +49,7 @@ struct Seen {
     free: Vec<usize>,
     woken_at: Timestamp,
     expectations: Option<(Timestamp, Expectations)>,
+    places: BTreeMap<InstanceId, ShardNo>,
 }
 
 impl Environment {
@@ -123,6 +129,32 @@ impl Environment {
             seen.free.resize(number + 1, 1);
         }
         seen.free[number] = shard.free.len();
+    }
+
+    /// The shard that speaks for an instance: where it was found last, if it is still there, and else wherever it is. With
+    /// a heartbeat from each instance, a reading of every shard for each would grow with the square of the pool.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn shard_of(&self, instance: &InstanceId) -> Result<Option<Shard>, StoreError> {
+        let last = self.seen().places.get(instance).copied();
+        if let Some(last) = last
+            && let Some(shard) = self.store.read(last).await?
+            && register::speaks_alone(&shard, instance)
+        {
+            return Ok(Some(shard));
+        }
+        let found = register::shard_of(self.shards(true).await?, instance);
+        let mut seen = self.seen();
+        match &found {
+            Some(shard) => seen.places.insert(instance.clone(), shard.number),
+            None => seen.places.remove(instance),
+        };
+        // A process may live for hours, in which instances come and go.
+        if seen.places.len() > PLACES_MAX {
+            seen.places.clear();
+        }
+        Ok(found)
     }
 
     /// A new token, if possible one whose home had something free when last seen.

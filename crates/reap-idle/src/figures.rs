@@ -25,4 +25,7 @@ pub(crate) fn tell(pool: &Pool<'_>, control: &Control) {
         measure_whole(metric, value);
     }
     measure(Metric::CostPerHour, price::pool_usd_per_hour(&pool.shards));
+    for instance_type in price::unlisted(&pool.shards) {
+        tracing::info!(instance_type, cause = "prices.csv does not list it", "what it costs is a guess");
+    }
 }

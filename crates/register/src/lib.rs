@@ -5,7 +5,7 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use pool_core::ids::{InstanceId, NodeKey};
 use pool_core::node::Heartbeat;
 use pool_core::register::{self, Ready, ReadyStep};
-use pool_core::shard::{Shard, Transition};
+use pool_core::shard::Transition;
 use pool_core::time::Timestamp;
 use pool_function::environment::Environment;
 use pool_function::fields::{Fields, required};
@@ -39,7 +39,8 @@ async fn ready(
     let instance: InstanceId = request::id(event)?;
     caller::require_node(event, &instance, &environment.settings)?;
     let word = ready_word(instance, request::body(event)?)?;
-    let mut seen = shard_of(environment, &word.instance).await?;
+    // Its shard may not know it yet, or not know it any more, so all are asked.
+    let mut seen = register::shard_of(environment.shards(true).await?, &word.instance);
     for _ in 0..WRITES_MAX {
         let step = register::ready(&word, seen.as_ref(), &environment.settings.policy, environment.now());
         let (ReadyStep::Try(write), Some(shard)) = (&step, &seen) else {
@@ -133,7 +134,7 @@ async fn heartbeat(
     }
     let sessions = request::within("sessions", sessions, 0, 1_000_000)?;
     let now = environment.now();
-    let Some(shard) = shard_of(environment, &instance).await? else {
+    let Some(shard) = environment.shard_of(&instance).await? else {
         return Err(Problem::not_yet("The pool does not know this instance. A new one says ready until it is known."));
     };
     let (cpu_percent, memory_percent) = (hundredths(cpu_percent), hundredths(memory_percent));
@@ -148,8 +149,4 @@ async fn heartbeat(
 /// zero turns a negative zero into zero.
 fn hundredths(percent: f64) -> f64 {
     (percent * 100.0).round() / 100.0 + 0.0
-}
-
-async fn shard_of(environment: &Environment, instance: &InstanceId) -> Result<Option<Shard>, Problem> {
-    Ok(register::shard_of(environment.shards(true).await?, instance))
 }

@@ -328,3 +328,30 @@ async fn a_node_under_way_is_told_no_epoch_that_its_next_lease_could_be_below() 
     stage.ready_with(&moved.instance, &word).await.is(204);
     assert_eq!(stage.shard(from).await.members[&moved.instance].boot_id, 2);
 }
+
+#[tokio::test]
+async fn a_heartbeat_reads_the_shard_of_its_instance_alone_also_after_a_move() {
+    let stage = pool_of_eight().await;
+    let instance = stage.shard(1).await.free[0].clone();
+    stage.heartbeat(&instance).await.is(200);
+    let _ = stage.table.requests.of_shards();
+    stage.heartbeat(&instance).await.is(200);
+    assert_eq!(stage.table.requests.of_shards(), ["GetItem shard#1"]);
+
+    // Both of shard 0 are leased, so that a keyed request there gets one brought from another shard.
+    let mut keys = keys_at(0, 4);
+    for key in keys.by_ref().take(2) {
+        stage.acquire_keyed(ANN, &key, &json!({})).await.is(201);
+    }
+    for shard in [2, 3] {
+        for key in keys_at(shard, 4).take(2) {
+            stage.acquire_keyed(ANN, &key, &json!({})).await.is(201);
+        }
+    }
+    let brought = stage.acquire_keyed(ANN, &keys.next().expect("there are more"), &json!({})).await.of_status(201);
+    let brought: pool_core::ids::InstanceId =
+        brought["instance_id"].as_str().and_then(|id| id.parse().ok()).expect("an instance");
+    let lease = stage.heartbeat(&brought).await.of_status(200);
+    assert!(lease["lease"].is_object(), "the shard that has it now answers: {lease}");
+    stage.heartbeat(&instance).await.is(200);
+}

@@ -1,7 +1,7 @@
 //! What instances cost.
 
-use pool_core::price::{self, OTHER_USD_PER_HOUR, STORAGE_USD_PER_HOUR, pool_usd_per_hour, usd_per_hour};
-use pool_core::shard::{Kind, Market, StopPhase};
+use pool_core::price::{self, OTHER_USD_PER_HOUR, STORAGE_USD_PER_HOUR, pool_usd_per_hour, unlisted, usd_per_hour};
+use pool_core::shard::{Kind, Market, Shard, StopPhase};
 
 use crate::given::{Given, shard};
 
@@ -43,4 +43,22 @@ fn a_pool_costs_what_runs_and_all_storage() {
     assert_about(cost(StopPhase::Stopped), on_demand + 2.0 * spot + storage);
     assert_about(cost(StopPhase::Stopping), 2.0 * on_demand + 2.0 * spot + storage);
     assert_about(pool_usd_per_hour(&[]), 0.0);
+}
+
+#[test]
+fn types_that_are_not_in_the_list_are_named_once() {
+    let typed = |instance_type: &'static str| {
+        move |shard: &mut Shard| {
+            for member in shard.members.values_mut() {
+                member.kind = kind(instance_type, Market::Spot);
+            }
+        }
+    };
+    let shards = [
+        shard(7).free(1).free(2).with(typed("x9.huge")),
+        shard(8).held(3, 3).with(typed("x9.huge")),
+        shard(9).stopped(4).with(typed("t3.medium")),
+    ];
+    assert_eq!(unlisted(&shards).into_iter().collect::<Vec<_>>(), ["x9.huge"]);
+    assert!(unlisted(&shards[2..]).is_empty());
 }
