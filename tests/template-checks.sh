@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/tools.sh
 source tests/tools.sh
-for tool in sam shellcheck; do install_tool "$tool"; done
+for tool in sam shellcheck checkov cfn-guard; do install_tool "$tool"; done
 
 export AWS_DEFAULT_REGION=us-east-1
 scratch=$(mktemp -d)
@@ -34,8 +34,16 @@ scripts() {
   git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run | xargs shellcheck --external-sources --exclude=SC2317
 }
 
+transform() { "$VENV/bin/python" tests/template.py transformed >"$scratch/transformed.json"; }
+checkov_of() { checkov --config-file tests/checkov.yaml --file "$1" --skip-download; }
+
 check "sam validate --lint" sam validate --lint
 check "cfn-lint" cfn-lint template.yaml
+check "SAM's transformation" transform
+check "checkov of the template as it is" checkov_of template.yaml
+check "checkov of the template as transformed" checkov_of "$scratch/transformed.json"
+check "cfn-guard: the project's own rules, each with a fixture that breaks it" \
+  "$VENV/bin/python" tests/guard.py "$scratch/transformed.json"
 check "shellcheck of the nodes' user data" user_data
 check "shellcheck of the project's scripts" scripts
 check "events: valid JSON, one for each function and route" "$VENV/bin/python" tests/template.py events

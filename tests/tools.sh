@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the tools that the checks need, each only if it is missing: bash tests/tools.sh NAME…
-# Names: sam, emulator, shellcheck, docker, debootstrap, jq, cargo-deny. Sourced, it only makes what is installed
-# reachable (PATH) and gives the functions; `build_all` builds the project into BINARIES.
+# Names: sam, emulator, shellcheck, docker, debootstrap, jq, cargo-deny, cfn-guard, checkov. Sourced, it only makes what is
+# installed reachable (PATH) and gives the functions; `build_all` builds the project into BINARIES.
 #
 # Rule: nothing of the project's own is changed; all that is not Debian's lands in one cache directory.
 set -euo pipefail
@@ -49,9 +49,16 @@ install_docker() { { has dockerd && has docker && has iptables; } || apt_install
 install_jq() { has jq || apt_install jq; }
 
 # A build from source, minutes long; it stays out of the project's own target directory.
-install_cargo_deny() {
-  has cargo-deny || CARGO_TARGET_DIR="$EC2_POOL_CACHE/tools-target" nice cargo install --locked --quiet \
-    --root "$EC2_POOL_CACHE/cargo" cargo-deny
+install_from_source() {
+  has "$1" || CARGO_TARGET_DIR="$EC2_POOL_CACHE/tools-target" nice cargo install --locked --quiet \
+    --root "$EC2_POOL_CACHE/cargo" "$1"
+}
+
+# It wants other versions than SAM of what both need.
+CHECKOV=$EC2_POOL_CACHE/checkov
+install_checkov() {
+  install_venv "$CHECKOV" 'checkov==3.3.*'
+  export PATH="$CHECKOV/bin:$PATH"
 }
 
 # Everything, in one set of features; a choice of packages or targets would have cargo build the SDKs anew with others.
@@ -69,7 +76,8 @@ install_tool() {
     debootstrap) install_debootstrap ;;
     docker) install_docker ;;
     jq) install_jq ;;
-    cargo-deny) install_cargo_deny ;;
+    cargo-deny | cfn-guard) install_from_source "$1" ;;
+    checkov) install_checkov ;;
     *) echo "tools.sh: no tool is called $1; see its first lines" >&2; return 2 ;;
   esac
 }

@@ -153,6 +153,51 @@ fn what_the_template_accepts_a_function_starts_with() {
     assert!(compared > 25, "{compared} parameters");
 }
 
+/// `POOL_` names in a text.
+fn pool_names(text: &str) -> BTreeSet<&str> {
+    let words = text.split(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
+    words.filter(|word| word.starts_with("POOL_") && word.len() > "POOL_".len()).collect()
+}
+
+#[test]
+fn functions_and_variables_have_the_names_that_the_crates_give_them() {
+    let template = template();
+    let mut functions_of_crates: BTreeSet<String> = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("crates")).expect("the crates") {
+        let folder = entry.expect("a crate").path();
+        let manifest = std::fs::read_to_string(folder.join("Cargo.toml")).expect("a manifest");
+        // What a Lambda binary alone needs.
+        if folder.join("src/main.rs").exists()
+            && manifest.contains("pool-function")
+            && manifest.contains("lambda_runtime")
+        {
+            functions_of_crates.insert(folder.file_name().expect("a name").to_string_lossy().into_owned());
+        }
+    }
+    let mut functions_of_template = BTreeSet::new();
+    let mut variables: BTreeSet<String> = BTreeSet::new();
+    let mut with = |given: &Value| {
+        let names = given.as_mapping().into_iter().flat_map(serde_yaml_ng::Mapping::keys);
+        variables.extend(names.filter_map(|name| Some(name.as_str()?.to_owned())).filter(|it| it.starts_with("POOL_")));
+    };
+    with(&template["Globals"]["Function"]["Environment"]["Variables"]);
+    for (name, function) in functions(&template) {
+        let binary = template["Resources"][name]["Metadata"]["BuildProperties"]["Binary"].as_str().expect("a binary");
+        let camel: String = binary.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+        assert_eq!(camel, name, "the resource of {binary} has its name");
+        functions_of_template.insert(binary.to_owned());
+        with(&function["Environment"]["Variables"]);
+    }
+    assert_eq!(functions_of_template, functions_of_crates);
+
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("a source");
+    let (policy, settings) = (read("crates/core/src/policy.rs"), read("crates/function/src/settings.rs"));
+    let known: BTreeSet<String> =
+        pool_names(&policy).into_iter().chain(pool_names(&settings)).map(str::to_owned).collect();
+    assert!(known.len() > 40, "{known:?}");
+    assert_eq!(variables, known);
+}
+
 /// The name behind `!Ref`.
 fn reference(value: &Value) -> Option<&str> {
     match value {
