@@ -104,19 +104,19 @@ pub enum Ask {
     /// Launch and start nothing until `resume`.
     Pause(Reason),
     /// Launch again.
-    Resume(Reason),
+    Resume(TakeBack),
     /// Empty the pool, or take one instance out of service; leased instances leave after their lease.
     Drain(Drain),
     /// Fill the pool again.
-    Undrain(Reason),
+    Undrain(TakeBack),
     /// Set the cap, in place of the deployed one.
     Cap {
         /// Instances at most, or `default` for the deployed cap.
         #[arg(value_parser = cap)]
         max: Cap,
-        /// Why, for whoever looks at the pool.
-        #[command(flatten)]
-        reason: Reason,
+        /// Why, for whoever looks at the pool; `default` needs none.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Take an instance out of service and keep it running.
     Cordon {
@@ -171,6 +171,17 @@ pub struct Reason {
     #[arg(long = "reason", value_name = "TEXT")]
     pub reason: String,
 }
+
+/// An order that is taken back, which needs no reason.
+#[derive(Debug, Args)]
+pub struct TakeBack {
+    /// Why, for the log.
+    #[arg(long, value_name = "TEXT", default_value = TAKEN_BACK)]
+    pub reason: String,
+}
+
+/// The reason of an order that is taken back without one.
+pub const TAKEN_BACK: &str = "no longer needed";
 
 /// A cap that an operator sets; none for the deployed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

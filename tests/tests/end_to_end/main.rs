@@ -233,7 +233,7 @@ async fn the_operator_pauses_cordons_releases_caps_and_drains_with_poolctl() {
     let paused = system.until("nothing is launched", |pool| total(pool, "waiting") == 1).await;
     assert_eq!(paused["operator"]["paused"]["why"], "a rehearsal");
     assert_eq!(system.alive().await.len(), 1, "nothing is launched while it is paused");
-    order(&["resume"]).await;
+    system.poolctl(&["resume"]).await;
     let second = system.until_active(&[("bob", &waits)]).await.remove(0);
 
     system.poolctl(&["force-release", first.text("lease_id")]).await;
@@ -253,8 +253,8 @@ async fn the_operator_pauses_cordons_releases_caps_and_drains_with_poolctl() {
     system.release("bob", second.text("lease_id")).await;
     order(&["drain", "--wait"]).await;
     assert!(system.alive().await.is_empty(), "nothing is left: {:?}", system.ec2_instances().await);
-    order(&["cap", "default"]).await;
-    order(&["undrain"]).await;
+    system.poolctl(&["cap", "default"]).await;
+    system.poolctl(&["undrain"]).await;
     system.until("it serves again", |pool| total(pool, "free") == 1 && total(pool, "capacity") == 4).await;
     let table = String::from_utf8(system.poolctl(&["status"]).await.stdout).expect("text");
     assert!(table.contains("free"), "{table}");

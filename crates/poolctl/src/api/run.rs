@@ -98,11 +98,14 @@ async fn ordered<O: Write, P: Write>(
         args::Ask::Pause(why) => pool(json!({ "paused": true, "reason": why.reason })),
         args::Ask::Resume(why) => pool(json!({ "paused": false, "reason": why.reason })),
         args::Ask::Undrain(why) => pool(json!({ "drained": false, "reason": why.reason })),
-        args::Ask::Cap { max: args::Cap(Some(max)), reason } => {
-            pool(json!({ "max_instances": max, "reason": reason.reason }))
+        args::Ask::Cap { max: args::Cap(Some(max)), reason: Some(why) } => {
+            pool(json!({ "max_instances": max, "reason": why }))
         }
+        // The pool says that a reason is wanted.
+        args::Ask::Cap { max: args::Cap(Some(max)), reason: None } => pool(json!({ "max_instances": max })),
         args::Ask::Cap { max: args::Cap(None), reason } => {
-            pool(json!({ "max_instances_as_deployed": true, "reason": reason.reason }))
+            let why = reason.as_deref().unwrap_or(args::TAKEN_BACK);
+            pool(json!({ "max_instances_as_deployed": true, "reason": why }))
         }
         args::Ask::Cordon { instance, reason } => {
             let path = format!("/v1/operator/instances/{}", segment(instance));
