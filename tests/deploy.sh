@@ -60,7 +60,7 @@ start_engines() {
   export AWS_ACCESS_KEY_ID=000000000000 AWS_SECRET_ACCESS_KEY=local AWS_DEFAULT_REGION=us-east-1
   unset AWS_PROFILE AWS_SESSION_TOKEN
   endpoint=http://127.0.0.1:$port
-  (cd "$scratch" && AUTH=true BIND_HOST=127.0.0.1 GATEWAY_PORT=$port IOT_MTLS_ENABLED=0 exec "$EMULATOR/bin/ministack") \
+  (cd "$scratch" && TMPDIR=$scratch AUTH=true BIND_HOST=127.0.0.1 GATEWAY_PORT=$port IOT_MTLS_ENABLED=0 exec "$EMULATOR/bin/ministack") \
     >"$scratch/emulator.log" 2>&1 &
   started+=("$!")
   "$BINARIES/ec2-sim" --port 0 >"$scratch/ec2.log" 2>&1 &

@@ -25,7 +25,7 @@ UNKNOWN_TO_EMULATORS = {
     "AWS::EC2::SubnetNetworkAclAssociation",
 }
 USER_DATA_BYTES_MAX = 16384  # EC2's limit, before base64.
-PSEUDO = {"AWS::Region": "us-east-1", "AWS::URLSuffix": "amazonaws.com", "Api": "abcdefghij"}
+PSEUDO = {"AWS::Region": "us-east-1", "AWS::StackName": "ec2-pool", "AWS::URLSuffix": "amazonaws.com", "Api": "abcdefghij"}
 
 
 def user_data(template):

@@ -391,8 +391,8 @@ fn the_assumptions_are_told_as_they_are() {
 fn storage_has_one_price() {
     let in_the_list = Prices::read().usd("gp3_gb_month") * DISK_GB / HOURS;
     assert!((price::STORAGE_USD_PER_HOUR - in_the_list).abs() < 1e-9, "the core and docs/unit-prices.csv differ");
-    let disk = &template()["Resources"]["LaunchTemplate"]["Properties"]["LaunchTemplateData"]["BlockDeviceMappings"][0];
-    assert_eq!(disk["Ebs"]["VolumeSize"].as_f64(), Some(DISK_GB), "instances have another disk");
+    let disk = template()["Parameters"]["RootVolumeGigabytes"]["Default"].as_f64();
+    assert_eq!(disk, Some(DISK_GB), "instances have another disk by default");
 }
 
 #[test]
