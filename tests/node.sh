@@ -99,6 +99,7 @@ STUB
   # The packages are there; a file that was fetched is none.
   stub apt-get <<<'echo "apt-get $*" >>/stub/asked'
   stub logger <<<'exec cat >/dev/null'
+  stub uname <<<'cat /stub/machine'
   stub npm <<<'echo "npm $*" >>/stub/asked'
   stub systemd-run <<'STUB'
 while [[ $1 == --* ]]; do shift; done
@@ -201,11 +202,12 @@ PYTHON
   await 10 curl -fsS -X PUT "http://$METADATA/latest/api/token" || cannot "no metadata service at $METADATA"
 }
 
-# install_node SYSTEM [S3-URI]: the whole script, as EC2 would run it, pointed at the local API and with short pauses.
+# install_node SYSTEM MACHINE [S3-URI]: the whole script, as EC2 would run it, pointed at the local API and with short pauses.
 install_node() {
   "$VENV/bin/python" tests/template.py user-data >"$scratch/user-data.sh"
   sed -e "s#^API_URL=.*#API_URL='$api'#" -e "s#^HEALTH_PORT=.*#HEALTH_PORT=$HEALTH_PORT#" -e "s#^NODE_SYSTEM=.*#NODE_SYSTEM=$1#" \
-    -e "s#^SERVICE_S3_URI=.*#SERVICE_S3_URI='${2:-}'#" -e 's#^HEARTBEAT_SECONDS=.*#HEARTBEAT_SECONDS=1#' "$scratch/user-data.sh" >"$ROOT/stub/user-data.sh"
+    -e "s#^SERVICE_S3_URI=.*#SERVICE_S3_URI='${3:-}'#" -e 's#^HEARTBEAT_SECONDS=.*#HEARTBEAT_SECONDS=1#' "$scratch/user-data.sh" >"$ROOT/stub/user-data.sh"
+  echo "$2" >"$ROOT/stub/machine"
   env -i PATH=/stub/bin:/usr/sbin:/usr/bin:/sbin:/bin chroot "$ROOT" /bin/bash /stub/user-data.sh >"$scratch/install.log" 2>&1 ||
     { cat "$scratch/install.log"; return 1; }
 }
@@ -223,8 +225,9 @@ make_stubs
 start_metadata
 
 say "the whole user data, for $instance, on Amazon Linux"
-install_node amazon-linux
+install_node amazon-linux x86_64
 check "it asked for its packages" asked 'dnf install -y git jq tar nodejs22 nodejs22-npm amazon-cloudwatch-agent'
+check "it has Chrome" asked 'dnf install -y google-chrome-stable'
 check "the service answers as an unprivileged user" curl -fsS "http://127.0.0.1:$HEALTH_PORT/health"
 check "it is ready, and its caller has the lease" is_leased
 call "$api/v1/instances/$instance" | jq -r '.beat_at // ""' >"$scratch/beat"
@@ -235,11 +238,16 @@ say "the same once more, on Ubuntu, and with the service from S3"
 mkdir "$scratch/service"
 echo '{"name": "service"}' >"$scratch/service/package.json"
 tar -C "$scratch/service" -czf "$scratch/metadata/service.tar.gz" package.json
-install_node ubuntu s3://bucket/service.tar.gz
+install_node ubuntu x86_64 s3://bucket/service.tar.gz
 check "the service was fetched, for its own user" belongs_to_service /opt/browser-service/package.json
 check "and installed" asked 'npm install --no-audit --no-fund'
 check "it asked for its packages" asked 'apt-get install -y -q nodejs'
 check "the service still answers" curl -fsS "http://127.0.0.1:$HEALTH_PORT/health"
+
+say "and on arm64"
+for system in amazon-linux ubuntu; do install_node "$system" aarch64; done
+check "there it has Chromium" asked 'npx --yes playwright@1 install --with-deps chromium'
+check "and finds it" test -x "$ROOT/opt/chromium/c/chrome" -a "$(readlink "$ROOT/usr/local/bin/pool-browser")" = /opt/chromium/c/chrome
 
 echo '{"action": "terminate", "time": "2026-11-26T12:00:00Z"}' >"$scratch/metadata/spot"
 check "the Spot notice is told to the service" grep -q terminate "$ROOT/run/ec2-pool/spot-notice"
