@@ -3,43 +3,22 @@
 # launches an instance, its node says ready through the API, a caller acquires and releases it; who has no permission is
 # refused. The functions are the real binaries, with the permissions of their roles; EC2 is the project's simulator.
 #
-# Rule: whatever it starts it stops, and nothing else. tests/template.py says what differs from the template as it is.
+# tests/template.py says what differs from the template as it is.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/tools.sh
 source tests/tools.sh
+# shellcheck source=tests/programs.sh
+source tests/programs.sh
 for tool in sam emulator jq; do install_tool "$tool"; done
 
 STACK=pool
 FUNCTIONS=(Acquire:acquire Release:release Register:register Status:status Operate:operate Scale:scale ReapIdle:reap-idle
   OnInstanceStateChange:on-instance-state-change)
 
-scratch=$(mktemp -d)
-started=()
 failed=0
 
 say() { echo "deploy: $*"; }
-
-stop_all() {
-  local index
-  for ((index = ${#started[@]} - 1; index >= 0; index--)); do
-    kill "${started[index]}" 2>/dev/null || true
-    wait "${started[index]}" 2>/dev/null || true
-  done
-  rm -rf "$scratch"
-}
-trap stop_all EXIT
-trap 'exit 130' INT TERM
-
-# await SECONDS COMMAND…: until the command succeeds.
-await() {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= deadline)); then return 1; fi
-    sleep 0.3
-  done
-}
 
 # check WHAT EXPECTED SEEN
 check() {

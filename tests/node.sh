@@ -5,19 +5,19 @@
 # Only packages are not fetched: what the script would install stands in the root already, or is a stub that says so. There
 # is no systemd in a root; a stub of systemctl starts what the units say, as the users they name. Exits 77 where it cannot run.
 #
-# Rule: whatever it starts it stops, and the metadata service's address is taken off the loopback device again.
+# The metadata service's address is taken off the loopback device again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/tools.sh
 source tests/tools.sh
+# shellcheck source=tests/programs.sh
+source tests/programs.sh
 
 METADATA=169.254.169.254
 ROOT=$EC2_POOL_CACHE/node-root
 HEALTH_PORT=38080
 CALLER='Authorization: AWS4-HMAC-SHA256 Credential=caller/20260101/us-east-1/execute-api/aws4_request, SignedHeaders=host, Signature=0'
 
-scratch=$(mktemp -d)
-started=()
 failed=0
 owns_address=
 
@@ -30,30 +30,14 @@ cannot() {
 
 [[ $(uname -s) == Linux && $EUID -eq 0 && -e /etc/debian_version ]] || cannot "it needs root on Debian"
 
-stop_all() {
-  local index
+leave() {
   if [[ -e $ROOT/stub/pids ]]; then xargs -r kill <"$ROOT/stub/pids" 2>/dev/null || true; fi
-  for ((index = ${#started[@]} - 1; index >= 0; index--)); do
-    kill "${started[index]}" 2>/dev/null || true
-    wait "${started[index]}" 2>/dev/null || true
-  done
   if [[ -n $owns_address ]]; then ip address del "$METADATA/32" dev lo || true; fi
   # What the script started may still hold them for a moment.
   for place in proc dev; do umount --lazy "$ROOT/$place" 2>/dev/null || true; done
-  rm -rf "$scratch"
+  end_started
 }
-trap stop_all EXIT
-trap 'exit 130' INT TERM
-
-# await SECONDS COMMAND…: until the command succeeds.
-await() {
-  local deadline=$((SECONDS + $1))
-  shift
-  until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= deadline)); then return 1; fi
-    sleep 0.3
-  done
-}
+trap leave EXIT
 
 # check WHAT COMMAND…
 check() {
