@@ -63,7 +63,7 @@ make_root() {
   rm -rf "$ROOT/stub" "$ROOT"/etc/systemd/system/*.{service,timer,path} "$ROOT/opt/browser-service" "$ROOT/run/ec2-pool" "$ROOT/etc/yum.repos.d"
   mkdir -p "$ROOT/stub/bin" "$ROOT/etc/systemd/system" "$ROOT/etc/yum.repos.d"
   : >"$ROOT/stub/pids"
-  mount -t proc proc "$ROOT/proc"
+  mount -t proc proc "$ROOT/proc" || cannot "a container may not mount"
   mount --bind /dev "$ROOT/dev"
 }
 
@@ -146,7 +146,7 @@ launch() {
 
 # The metadata service, version 2 alone: a token first, then what the script asks for.
 start_metadata() {
-  ip address add "$METADATA/32" dev lo 2>/dev/null && owns_address=yes
+  if ip address add "$METADATA/32" dev lo; then owns_address=yes; fi
   mkdir -p "$scratch/metadata"
   cat >"$scratch/metadata.py" <<'PYTHON'
 import http.server, json, os, sys
