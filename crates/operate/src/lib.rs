@@ -62,7 +62,9 @@ async fn release(
 fn reason(body: &mut Fields) -> Result<String, Problem> {
     let reason = required("reason", body.text("reason")?)?;
     let length = reason.chars().count();
-    if reason.trim().is_empty() || length > REASON_MAX || reason.chars().any(char::is_control) {
+    // U+FEFF is white space to JavaScript, and so to the pattern of the OpenAPI file, and not to Unicode.
+    let blank = reason.chars().all(|c| c.is_whitespace() || c == '\u{feff}');
+    if blank || length > REASON_MAX || reason.chars().any(char::is_control) {
         return Err(Problem::bad_request(format!(
             "reason says in one line of 1 to {REASON_MAX} characters why; it has {length}."
         )));
