@@ -13,8 +13,6 @@ source tests/programs.sh
 for tool in sam emulator jq; do install_tool "$tool"; done
 
 STACK=pool
-FUNCTIONS=(Acquire:acquire Release:release Register:register Status:status Operate:operate Scale:scale ReapIdle:reap-idle
-  OnInstanceStateChange:on-instance-state-change)
 
 failed=0
 
@@ -51,15 +49,14 @@ start_engines() {
 }
 
 upload() {
-  local pair name binary
+  local name binary
   aws s3 mb s3://code >/dev/null
-  for pair in "${FUNCTIONS[@]}"; do
-    name=${pair%%:*} binary=${pair##*:}
+  while read -r name binary; do
     mkdir "$scratch/$name"
     strip -o "$scratch/$name/bootstrap" "$BINARIES/$binary"
     (cd "$scratch/$name" && zip -q1 "../$name.zip" bootstrap)
     aws s3 cp --quiet "$scratch/$name.zip" "s3://code/$name.zip"
-  done
+  done <"$scratch/functions"
 }
 
 deploy() {
@@ -77,6 +74,14 @@ deploy() {
 create() {
   aws cloudformation deploy --template-file "$scratch/template.json" --stack-name "$1" --s3-bucket code \
     --capabilities CAPABILITY_IAM --parameter-overrides "${@:2}" >"$scratch/deploy.log" 2>&1
+}
+
+# not_created STACK: why it is not there.
+not_created() {
+  cat "$scratch/deploy.log"
+  aws cloudformation describe-stack-events --stack-name "$1" \
+    --query "StackEvents[?contains(ResourceStatus,'FAILED')].[LogicalResourceId,ResourceStatusReason]" --output text || true
+  say "FAILED: the stack $1 is not there"
 }
 
 output() {
@@ -116,15 +121,13 @@ logs() {
 
 tells_figures() { logs reap-idle | grep -q '"Namespace":"ec2-pool/.*"Free"'; }
 
+"$VENV/bin/python" tests/template.py functions >"$scratch/functions"
 build_all
 start_engines
 upload
 say "cloudformation deploy"
 if ! deploy; then
-  cat "$scratch/deploy.log"
-  aws cloudformation describe-stack-events --stack-name "$STACK" \
-    --query "StackEvents[?contains(ResourceStatus,'FAILED')].[LogicalResourceId,ResourceStatusReason]" --output text
-  say "FAILED"
+  not_created "$STACK"
   exit 1
 fi
 # The address of the output, at the emulator.
@@ -166,9 +169,9 @@ check "it is free again" 1 "$(answer .totals.free)"
 
 say "waiting for a run of ReapIdle to come to its end"
 if await 90 tells_figures; then say "ok      ReapIdle tells the pool's figures"; else check "figures" "a metric" "$(logs reap-idle)"; fi
-for pair in "${FUNCTIONS[@]}"; do
-  check "${pair##*:} has not failed" "" "$(logs "${pair##*:}" | grep 'AccessDenied\|"level":"ERROR"' || true)"
-done
+while read -r _ function; do
+  check "$function has not failed" "" "$(logs "$function" | grep 'AccessDenied\|"level":"ERROR"' || true)"
+done <"$scratch/functions"
 # The emulator speaks without TLS, which the queue's policy forbids even the account.
 queue=$(output DeadLettersUrl)
 check "nobody reads the dead letters without TLS" 1 "$(aws --endpoint-url "$endpoint" sqs get-queue-attributes \
@@ -181,10 +184,7 @@ if create other AllowedSecurityGroupId=sg-0123456789abcdef0 VpcZones=3 EncryptWi
   ServiceS3Uri=s3://bucket/service.tar.gz SessionManager=false AlarmEmail=ops@example.com; then
   say "ok      it is there"
 else
-  cat "$scratch/deploy.log"
-  aws cloudformation describe-stack-events --stack-name other \
-    --query "StackEvents[?contains(ResourceStatus,'FAILED')].[LogicalResourceId,ResourceStatusReason]" --output text || true
-  say "FAILED  every option"
+  not_created other
   failed=1
 fi
 exit "$failed"

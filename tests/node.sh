@@ -139,10 +139,10 @@ call() { curl -sS --max-time 10 -H "$CALLER" "$@"; }
 launch() {
   curl -fsS -X PUT "$ec2/_admin/faults" -H 'content-type: application/json' -d '{"guest": {"boots": false}}' >/dev/null
   lease=$(call "$api/v1/leases" -d '{"wait_seconds": 300}' | jq -r .lease_id)
-  has_instance() { instance=$(call "$api/v1/pool" | jq -er '.instances[0].instance_id'); }
-  local deadline=$((SECONDS + 60))
-  until has_instance; do ((SECONDS < deadline)) || return 1; sleep 0.3; done
+  await 60 has_instance
 }
+
+has_instance() { instance=$(call "$api/v1/pool" | jq -er '.instances[0].instance_id'); }
 
 # The metadata service, version 2 alone: a token first, then what the script asks for.
 start_metadata() {

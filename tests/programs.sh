@@ -20,12 +20,17 @@ end_started() {
 trap end_started EXIT
 trap 'exit 130' INT TERM
 
-# await SECONDS COMMAND…: until the command succeeds.
+all_run() {
+  local pid
+  for pid in "${started[@]}"; do kill -0 "$pid" 2>/dev/null || return 1; done
+}
+
+# await SECONDS COMMAND…: until the command succeeds; fails when the time is over or a started program has ended.
 await() {
   local deadline=$((SECONDS + $1))
   shift
   until "$@" >/dev/null 2>&1; do
-    if ((SECONDS >= deadline)); then return 1; fi
-    sleep 0.3
+    if ((SECONDS >= deadline)) || ! all_run; then return 1; fi
+    sleep 0.2
   done
 }

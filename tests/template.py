@@ -2,6 +2,7 @@
 
 `user-data` prints the script a node gets, with every parameter at its default.
 `events` checks that events/ has an event for every function and for every route of the API.
+`functions` prints each function of the template and its binary.
 `transformed` prints, as JSON, the template as CloudFormation sees it after SAM's transformation.
 `deployable BUCKET ENDPOINT EC2_ENDPOINT LAUNCH_TEMPLATE SUBNETS` prints the same for an emulator: the functions' code is in the
 bucket as FUNCTION.zip, their DynamoDB is the emulator's and their EC2 the simulator's, which has its own launch template.
@@ -45,12 +46,17 @@ def kebab(name):
     return re.sub(r"(?<!^)(?=[A-Z])", "-", name).lower()
 
 
+def functions(template):
+    """The functions, each with its binary."""
+    for logical_id, resource in template["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            yield logical_id, resource["Metadata"]["BuildProperties"]["Binary"]
+
+
 def missing_events(template):
     """What the template can invoke and no event file shows."""
     events = {path.stem: json.loads(path.read_text()) for path in sorted((ROOT / "events").glob("*.json"))}
-    for logical_id, resource in template["Resources"].items():
-        if resource["Type"] != "AWS::Serverless::Function":
-            continue
+    for logical_id, _ in functions(template):
         own = [event for name, event in events.items() if name.startswith(kebab(logical_id))]
         if not own:
             yield f"no event for the function {logical_id}"
@@ -65,9 +71,8 @@ def missing_events(template):
 
 def transformed(template, bucket="bucket"):
     """What SAM makes of it. `sam build` would have put the functions' code into a bucket."""
-    for logical_id, resource in template["Resources"].items():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = f"s3://{bucket}/{logical_id}.zip"
+    for logical_id, _ in functions(template):
+        template["Resources"][logical_id]["Properties"]["CodeUri"] = f"s3://{bucket}/{logical_id}.zip"
     template["Globals"]["Function"].pop("CodeUri", None)
     defaults = {name: p["Default"] for name, p in template["Parameters"].items() if "Default" in p}
     return Translator({}, Parser()).translate(template, defaults)
@@ -99,6 +104,9 @@ def main():
     match sys.argv[1:]:
         case ["user-data"]:
             print(user_data(template), end="")
+        case ["functions"]:
+            for logical_id, binary in functions(template):
+                print(logical_id, binary)
         case ["transformed"]:
             print(json.dumps(transformed(template), indent=2))
         case ["deployable", bucket, *where] if len(where) == 4:

@@ -22,6 +22,7 @@ pub mod sim;
 pub mod simulator;
 pub mod stage;
 pub mod table;
+pub mod template;
 
 pub use answer::Answer;
 pub use request::{Request, Route};

@@ -15,6 +15,7 @@ use pool_function::metrics::Metric;
 use pool_tests::Stage;
 use pool_tests::request::root;
 use pool_tests::table::TableRequest;
+use pool_tests::template;
 use serde_yaml_ng::Value;
 
 /// The pool on which requests are counted.
@@ -253,36 +254,18 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn template() -> Value {
-    serde_yaml_ng::from_str(&read("template.yaml")).expect("the template is YAML")
-}
-
-/// How many fields of this name stand anywhere in a value.
-fn count(value: &Value, field: &str) -> u32 {
-    match value {
-        Value::Mapping(fields) => {
-            let own = u32::from(fields.contains_key(field));
-            own + fields.values().map(|value| count(value, field)).sum::<u32>()
-        }
-        Value::Sequence(items) => items.iter().map(|item| count(item, field)).sum(),
-        Value::Tagged(tagged) => count(&tagged.value, field),
-        _ => 0,
-    }
-}
-
 /// Metrics, alarms and the dashboard, in USD a month.
 fn watching(template: &Value, prices: &Prices) -> f64 {
-    let resources: Vec<&Value> = template["Resources"].as_mapping().expect("there are resources").values().collect();
-    let of_type = |wanted: &'static str| resources.iter().filter(move |resource| resource["Type"] == wanted);
+    let number = |count: usize| f64::from(u32::try_from(count).expect("a few"));
     // An alarm is paid for each metric that it looks at.
-    let watched: u32 = of_type("AWS::CloudWatch::Alarm").map(|alarm| count(alarm, "MetricName")).sum();
-    let dashboards = u32::try_from(of_type("AWS::CloudWatch::Dashboard").count()).expect("a few");
-    let own = f64::from(u32::try_from(Metric::ALL.len()).expect("a few"));
+    let alarms = template::of_type(template, "AWS::CloudWatch::Alarm");
+    let watched = alarms.map(|(_, alarm)| template::having(alarm, "MetricName").len()).sum();
+    let dashboards = template::of_type(template, "AWS::CloudWatch::Dashboard").count();
     let routes = &template["Resources"]["ApiStage"]["Properties"]["DefaultRouteSettings"];
     let of_routes = if routes["DetailedMetricsEnabled"] == true { BUSY_ROUTES * METRICS_A_ROUTE } else { 0.0 };
-    prices.usd("custom_metric_month") * (own + of_routes)
-        + prices.usd("alarm_metric_month") * f64::from(watched)
-        + prices.usd("dashboard_month") * f64::from(dashboards)
+    prices.usd("custom_metric_month") * (number(Metric::ALL.len()) + of_routes)
+        + prices.usd("alarm_metric_month") * number(watched)
+        + prices.usd("dashboard_month") * number(dashboards)
 }
 
 /// What an instance costs in a month.
@@ -326,7 +309,7 @@ fn missing_in(file: &str, rows: &[String]) -> Option<String> {
 
 #[tokio::test]
 async fn the_tables_of_costs_are_what_the_code_and_the_prices_come_to() {
-    let (prices, template, measured) = (Prices::read(), template(), measure().await);
+    let (prices, template, measured) = (Prices::read(), template::read(), measure().await);
     let memory_mb = template["Globals"]["Function"]["MemorySize"].as_f64().expect("a size");
     let gb = memory_mb / 1_024.0;
     let beats = 3_600.0 * HOURS / f64::from(u32::try_from(policy().heartbeat_seconds).expect("seconds"));
@@ -391,7 +374,7 @@ fn the_assumptions_are_told_as_they_are() {
 fn storage_has_one_price() {
     let in_the_list = Prices::read().usd("gp3_gb_month") * DISK_GB / HOURS;
     assert!((price::STORAGE_USD_PER_HOUR - in_the_list).abs() < 1e-9, "the core and docs/unit-prices.csv differ");
-    let disk = template()["Parameters"]["RootVolumeGigabytes"]["Default"].as_f64();
+    let disk = template::read()["Parameters"]["RootVolumeGigabytes"]["Default"].as_f64();
     assert_eq!(disk, Some(DISK_GB), "instances have another disk by default");
 }
 
@@ -420,7 +403,7 @@ fn sizes_and_units_are_counted_as_dynamodb_counts_them() {
 
 #[test]
 fn the_budget_counts_what_launched_instances_bear() {
-    let template = template();
+    let template = template::read();
     let filter = &template["Resources"]["Budget"]["Properties"]["Budget"]["CostFilters"]["TagKeyValue"][0];
     let Value::Tagged(joined) = filter else { panic!("{filter:?} is no !Join") };
     assert_eq!(joined.value[0], "$");

@@ -3,24 +3,24 @@
 //!
 //! The collector is one for the process, so there is one test that collects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use pool_function::metrics::{self, Metric};
-use pool_tests::request::root;
 use pool_tests::sim::{Plan, plan::ordinary_seeds, run};
+use pool_tests::template;
 use serde_json::{Value, json};
 
 /// Runs until everything was counted at least once, at most.
 const RUNS_MAX: usize = 8;
 
-/// What one line of the embedded metric format tells: its metrics, each with its value.
-fn told(line: &Value) -> BTreeMap<String, Value> {
+/// The metrics that one line of the embedded metric format tells, each with a unit and a value as it should be.
+fn told(line: &Value) -> Vec<&'static str> {
     let directive = &line["_aws"]["CloudWatchMetrics"][0];
     assert_eq!(directive["Namespace"], "ec2-pool/browsers");
     assert!(line["_aws"]["Timestamp"].is_u64(), "{line}");
     let dimensions = &directive["Dimensions"][0];
     let metrics = directive["Metrics"].as_array().expect("a list");
-    let value = |metric: &Value| {
+    let checked = |metric: &Value| {
         let name = metric["Name"].as_str().expect("a name");
         let known = Metric::ALL.into_iter().find(|known| known.name() == name);
         let known = known.unwrap_or_else(|| panic!("{name} is in no list"));
@@ -30,9 +30,9 @@ fn told(line: &Value) -> BTreeMap<String, Value> {
         let value = &line[name];
         let is_number = value.is_number() || value.as_array().is_some_and(|all| all.iter().all(Value::is_number));
         assert!(is_number, "{name} is {value}");
-        (name.to_owned(), value.clone())
+        known.name()
     };
-    metrics.iter().map(value).collect()
+    metrics.iter().map(checked).collect()
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn everything_is_counted_and_measured_in_the_embedded_metric_format() {
         for line in String::from_utf8(lines).expect("text").lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");
             assert_eq!((&line["request_id"], &line["trace_id"]), (&json!("a-run"), &json!("a-request")));
-            for (name, _) in told(&line) {
-                missing.remove(name.as_str());
+            for name in told(&line) {
+                missing.remove(name);
             }
         }
         if missing.is_empty() {
@@ -57,31 +57,16 @@ fn everything_is_counted_and_measured_in_the_embedded_metric_format() {
     panic!("never told: {missing:?}");
 }
 
-/// All texts in a value of the template.
-fn texts<'a>(value: &'a serde_yaml_ng::Value, found: &mut Vec<&'a serde_yaml_ng::Value>) {
-    use serde_yaml_ng::Value::{Mapping, Sequence, Tagged};
-    match value {
-        Mapping(fields) => {
-            if fields.contains_key("MetricName") {
-                found.push(value);
-            }
-            fields.values().for_each(|field| texts(field, found));
-        }
-        Sequence(items) => items.iter().for_each(|item| texts(item, found)),
-        Tagged(tagged) => texts(&tagged.value, found),
-        _ => {}
-    }
-}
-
 #[test]
 fn the_dashboard_shows_every_metric_and_the_alarms_watch_no_other() {
-    let text = std::fs::read_to_string(root().join("template.yaml")).expect("the template is there");
-    let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).expect("the template is YAML");
+    let template = template::read();
     let names: BTreeSet<&str> = Metric::ALL.into_iter().map(Metric::name).collect();
-    let mut watched = Vec::new();
-    texts(&template["Resources"], &mut watched);
-    let is_own = |metric: &serde_yaml_ng::Value| matches!(&metric["Namespace"], serde_yaml_ng::Value::Tagged(it) if it.value == "ec2-pool/${AWS::StackName}");
-    let own: Vec<_> = watched.into_iter().filter(|metric| is_own(metric)).collect();
+    let is_own = |metric: &&serde_yaml_ng::Value| match &metric["Namespace"] {
+        serde_yaml_ng::Value::Tagged(namespace) => namespace.value == "ec2-pool/${AWS::StackName}",
+        _ => false,
+    };
+    let watched = template::having(&template["Resources"], "MetricName");
+    let own: Vec<_> = watched.into_iter().filter(is_own).collect();
     assert!(own.len() > 5, "the alarms are written otherwise: {own:?}");
     for metric in own {
         let name = metric["MetricName"].as_str().expect("a name");

@@ -6,8 +6,7 @@ use std::collections::BTreeSet;
 
 use pool_core::ids::InstanceId;
 use pool_tests::contract::{Contract, is_method};
-use pool_tests::request::root;
-use pool_tests::{Request, Route, Stage, nodes};
+use pool_tests::{Request, Route, Stage, nodes, template};
 use serde_json::{Value, json};
 
 const ANN: &str = "AIDAANN";
@@ -15,13 +14,11 @@ const BOB: &str = "AIDABOB";
 
 /// Routes that the template gives to functions.
 fn deployed() -> BTreeSet<String> {
-    let text = std::fs::read_to_string(root().join("template.yaml")).expect("template.yaml is there");
-    let template: serde_yaml_ng::Value = serde_yaml_ng::from_str(&text).expect("template.yaml is YAML");
+    let template = template::read();
     let mut routes = BTreeSet::new();
-    let resources = template["Resources"].as_mapping().expect("there are resources");
-    for (name, route) in resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::ApiGatewayV2::Route") {
+    for (name, route) in template::of_type(&template, "AWS::ApiGatewayV2::Route") {
         let key = route["Properties"]["RouteKey"].as_str().expect("a method and a path");
-        assert!(routes.insert(key.to_owned()), "{key} is given to a second function by {name:?}");
+        assert!(routes.insert(key.to_owned()), "{key} is given to a second function by {name}");
     }
     routes
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pool_core::policy::Policy;
 use pool_tests::request::root;
 use pool_tests::sim::{Plan, run};
+use pool_tests::template;
 use serde_yaml_ng::Value;
 
 /// Seeds whose functions between them make every call there is.
@@ -20,16 +21,10 @@ const BESIDE_CREATE_FLEET: [&str; 4] =
 
 type Actions = BTreeMap<String, BTreeSet<String>>;
 
-fn template() -> Value {
-    let text = std::fs::read_to_string(root().join("template.yaml")).expect("the template is there");
-    serde_yaml_ng::from_str(&text).expect("the template is YAML")
-}
-
 /// The functions of the template.
 fn functions(template: &Value) -> impl Iterator<Item = (&str, &Value)> {
-    let resources = template["Resources"].as_mapping().expect("there are resources").iter();
-    let functions = resources.filter(|(_, resource)| resource["Type"] == "AWS::Serverless::Function");
-    functions.map(|(name, resource)| (name.as_str().expect("a name"), &resource["Properties"]))
+    let functions = template::of_type(template, "AWS::Serverless::Function");
+    functions.map(|(name, resource)| (name, &resource["Properties"]))
 }
 
 /// One value, or each of several.
@@ -72,8 +67,7 @@ fn asked(template: &Value) -> Actions {
         ("reap-idle".to_owned(), "ReapIdle".to_owned()),
         ("event".to_owned(), "OnInstanceStateChange".to_owned()),
     ]);
-    let resources = template["Resources"].as_mapping().expect("there are resources").values();
-    for route in resources.filter(|resource| resource["Type"] == "AWS::ApiGatewayV2::Route") {
+    for (_, route) in template::of_type(template, "AWS::ApiGatewayV2::Route") {
         let Value::Tagged(target) = &route["Properties"]["Target"] else { panic!("{route:?} has no target") };
         let target = target.value.as_str().expect("a text");
         let function = target.strip_prefix("integrations/${").and_then(|rest| rest.strip_suffix("Integration}"));
@@ -98,7 +92,7 @@ fn asked(template: &Value) -> Actions {
 
 #[test]
 fn every_function_may_do_what_it_does_and_nothing_else() {
-    let template = template();
+    let template = template::read();
     let mut needed = asked(&template);
     let scale = needed.get_mut("Scale").expect("it runs");
     scale.extend(BESIDE_CREATE_FLEET.map(str::to_owned));
@@ -112,7 +106,7 @@ fn harmless(action: &str) -> bool {
 
 #[test]
 fn what_changes_something_is_tied_to_a_resource() {
-    let template = template();
+    let template = template::read();
     for (name, function) in functions(&template) {
         let role = matches!(&function["Role"], Value::Tagged(it) if it.value == format!("{name}Role.Arn"));
         assert!(role && function.get("Policies").is_none(), "{name} has a role of its own and no other");
@@ -127,7 +121,7 @@ fn what_changes_something_is_tied_to_a_resource() {
 
 #[test]
 fn what_the_template_accepts_a_function_starts_with() {
-    let template = template();
+    let template = template::read();
     let variables = template["Globals"]["Function"]["Environment"]["Variables"].as_mapping().expect("variables");
     let mut compared = 0;
     for (name, value) in variables {
@@ -161,7 +155,7 @@ fn pool_names(text: &str) -> BTreeSet<&str> {
 
 #[test]
 fn functions_and_variables_have_the_names_that_the_crates_give_them() {
-    let template = template();
+    let template = template::read();
     let mut functions_of_crates: BTreeSet<String> = BTreeSet::new();
     for entry in std::fs::read_dir(root().join("crates")).expect("the crates") {
         let folder = entry.expect("a crate").path();
@@ -208,14 +202,11 @@ fn reference(value: &Value) -> Option<&str> {
 
 #[test]
 fn every_alarm_says_what_it_means_and_has_a_section_in_the_runbook() {
-    let template = template();
+    let template = template::read();
     let runbook = std::fs::read_to_string(root().join("docs/runbook.md")).expect("the runbook is there");
     let sections: BTreeSet<&str> = runbook.lines().filter_map(|line| line.strip_prefix("## ")).collect();
-    let resources = template["Resources"].as_mapping().expect("there are resources").iter();
-    let alarms = resources.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
     let mut names = BTreeSet::new();
-    for (name, alarm) in alarms {
-        let name = name.as_str().expect("a name");
+    for (name, alarm) in template::of_type(&template, "AWS::CloudWatch::Alarm") {
         let said = alarm["Properties"]["AlarmDescription"].as_str().unwrap_or_default();
         assert!(said.ends_with(&format!("See {name} in docs/runbook.md.")), "{name}: {said}");
         names.insert(name);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use pool_tests::request::root;
+use pool_tests::template;
 use serde_yaml_ng::Value;
 
 type Parameters = BTreeMap<String, String>;
@@ -38,8 +38,7 @@ struct Rules {
 
 impl Rules {
     fn read() -> Self {
-        let text = std::fs::read_to_string(root().join("template.yaml")).expect("the template is there");
-        Self { template: serde_yaml_ng::from_str(&text).expect("the template is YAML") }
+        Self { template: template::read() }
     }
 
     fn parameter(&self, name: &str, given: &Parameters) -> Seen {

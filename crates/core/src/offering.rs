@@ -23,14 +23,6 @@ pub struct LaunchFailure {
     pub offering: Option<(String, String)>,
 }
 
-impl Meaning {
-    /// No retry mends it: a person must.
-    #[must_use]
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Quota | Self::NotAllowed | Self::Invalid)
-    }
-}
-
 /// What an error of EC2 means for the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning {
@@ -52,6 +44,14 @@ pub enum Meaning {
     WrongState,
     /// EC2 or the way to it failed; the effect may have happened.
     Unclear,
+}
+
+impl Meaning {
+    /// No retry mends it: a person must.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Quota | Self::NotAllowed | Self::Invalid)
+    }
 }
 
 /// An offering's name, as `status` shows it.

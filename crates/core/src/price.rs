@@ -3,12 +3,16 @@
 //! It is an estimate. Spot prices move, and what they are is known to AWS alone; a type that is not in the list counts as
 //! one of the default types, and [`unlisted`] names it, so that whoever tells the cost can say that it is a guess.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use crate::shard::{Kind, Market, Member, Shard, StopPhase};
 
 /// Instance types and their on-demand prices.
 const LIST: &str = include_str!("../prices.csv");
+
+/// The list, read once: a pool of thousands asks for each of its instances.
+static ON_DEMAND_USD_PER_HOUR: LazyLock<BTreeMap<&str, f64>> = LazyLock::new(|| list().collect());
 
 /// What Spot costs, in percent of the on-demand price. AWS speaks of savings of up to 90 %
 /// (<https://aws.amazon.com/ec2/spot/pricing/>); small types of recent generations cost about a third most of the time.
@@ -33,11 +37,16 @@ pub fn list() -> impl Iterator<Item = (&'static str, f64)> {
 /// What a running instance costs, in USD an hour, without its storage.
 #[must_use]
 pub fn usd_per_hour(kind: &Kind) -> f64 {
-    let listed = list().find(|(instance_type, _)| *instance_type == kind.instance_type);
-    let on_demand = listed.map_or(OTHER_USD_PER_HOUR, |(_, price)| price);
-    match kind.market {
+    let listed = ON_DEMAND_USD_PER_HOUR.get(kind.instance_type.as_str());
+    in_market(listed.copied().unwrap_or(OTHER_USD_PER_HOUR), kind.market, SPOT_PERCENT)
+}
+
+/// What a market asks for what costs so much on demand, when Spot costs `spot_percent` of that.
+#[must_use]
+pub fn in_market(on_demand: f64, market: Market, spot_percent: f64) -> f64 {
+    match market {
         Market::OnDemand => on_demand,
-        Market::Spot => on_demand * SPOT_PERCENT / 100.0,
+        Market::Spot => on_demand * spot_percent / 100.0,
     }
 }
 
@@ -60,6 +69,6 @@ pub fn pool_usd_per_hour(shards: &[Shard]) -> f64 {
 pub fn unlisted(shards: &[Shard]) -> BTreeSet<&str> {
     let members = shards.iter().flat_map(|shard| shard.members.values());
     let mut types: BTreeSet<&str> = members.map(|member| member.kind.instance_type.as_str()).collect();
-    types.retain(|instance_type| !list().any(|(listed, _)| listed == *instance_type));
+    types.retain(|instance_type| !ON_DEMAND_USD_PER_HOUR.contains_key(instance_type));
     types
 }

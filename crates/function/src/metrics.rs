@@ -158,10 +158,10 @@ pub fn start(pool: &str) -> Result<(), Error> {
         return Ok(());
     }
     let collector = Builder::new().cloudwatch_namespace(format!("ec2-pool/{pool}")).init()?;
-    for unit in Metric::ALL {
-        if let Some(told) = unit.unit() {
+    for metric in Metric::ALL {
+        if let Some(unit) = metric.unit() {
             // The collector keeps units by name, whatever kind a metric is of.
-            metrics::describe_counter!(unit.name(), told, "");
+            metrics::describe_counter!(metric.name(), unit, "");
         }
     }
     COLLECTOR.get_or_init(|| collector);

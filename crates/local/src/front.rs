@@ -19,7 +19,7 @@ use crate::{
     gateway::{self, Context},
     identity::Principal,
     logs::Logs,
-    routes,
+    routes::{self, Matched},
 };
 
 /// API Gateway accepts bodies up to 10 MB.
@@ -43,38 +43,44 @@ async fn logged(
     request: Request,
 ) -> Response {
     let (request_id, began_ms) = (clock::request_id(), clock::now_ms());
-    let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
-    let caller = Principal::of_header(request.headers().get(header::AUTHORIZATION));
-    let response = answer(&front.functions, source, request, &request_id).await;
+    let path = request.uri().path().to_owned();
+    let matched = routes::find(request.method().as_str(), &path);
+    let caller = Principal::of_header(request.headers().get(header::AUTHORIZATION)).ok();
+    let response = match (&matched, &caller) {
+        (None, _) => gateway::message(StatusCode::NOT_FOUND, "Not Found", &request_id),
+        (_, None) => gateway::message(StatusCode::FORBIDDEN, "Forbidden", &request_id),
+        (Some(matched), Some(caller)) => answer(&front.functions, matched, caller, source, request, &request_id).await,
+    };
     let line = json!({
         "trace_id": request_id,
         "time": began_ms.to_string(),
-        "route": routes::find(&method, &path).map(|matched| matched.route.key),
+        "route": matched.map(|matched| matched.route.key),
         "path": path,
         "status": response.status().as_str(),
         "latency_ms": clock::now_ms().saturating_sub(began_ms).to_string(),
-        "caller": caller.ok().map(|caller| caller.name().to_owned()),
+        "caller": caller.as_ref().map(Principal::name),
     });
     front.logs.keep("api", &line.to_string());
     response
 }
 
-async fn answer(functions: &Functions, source: SocketAddr, request: Request, request_id: &str) -> Response {
+async fn answer(
+    functions: &Functions,
+    matched: &Matched,
+    principal: &Principal,
+    source: SocketAddr,
+    request: Request,
+    request_id: &str,
+) -> Response {
     let (request, body) = request.into_parts();
-    let Some(matched) = routes::find(request.method.as_str(), request.uri.path()) else {
-        return gateway::message(StatusCode::NOT_FOUND, "Not Found", request_id);
-    };
-    let Ok(principal) = Principal::of_header(request.headers.get(header::AUTHORIZATION)) else {
-        return gateway::message(StatusCode::FORBIDDEN, "Forbidden", request_id);
-    };
     let Ok(body) = axum::body::to_bytes(body, BODY_BYTES_MAX).await else {
         let mut refusal = gateway::message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large", request_id);
         // The rest of the body is not read, so the connection cannot carry another request.
         refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return refusal;
     };
-    let context = Context { principal: &principal, source_ip: source.ip(), request_id, now_ms: clock::now_ms() };
-    let event = gateway::event(&matched, &request, &body, &context);
+    let context = Context { principal, source_ip: source.ip(), request_id, now_ms: clock::now_ms() };
+    let event = gateway::event(matched, &request, &body, &context);
     match functions.send(matched.route.function, &event).await {
         Ok(answer) => gateway::response(&answer, request_id).unwrap_or_else(|| {
             gateway::message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error", request_id)

@@ -58,10 +58,7 @@ impl Model {
     pub fn usd_per_hour(&self, market: Market, instance_type: &str) -> f64 {
         let listed = self.on_demand_usd_per_hour.get(instance_type);
         let on_demand = listed.copied().unwrap_or(self.other_types_usd_per_hour);
-        match market {
-            Market::OnDemand => on_demand,
-            Market::Spot => on_demand * self.spot_price_percent / 100.0,
-        }
+        price::in_market(on_demand, market, self.spot_price_percent)
     }
 
     /// What is out of its range: the key and what is wrong with it.
