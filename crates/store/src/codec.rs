@@ -16,6 +16,12 @@ use pool_core::time::Timestamp;
 
 use crate::names;
 
+/// The largest count of instances, far above the largest cap. Those of all shards are added up.
+const COUNT_MAX: u64 = 1_000_000_000;
+
+/// Characters of the longest whole number: what counts on from there for ever still fits.
+const WHOLE_CHARACTERS_MAX: usize = 18;
+
 /// An item as the SDK has it.
 pub type Item = HashMap<String, AttributeValue>;
 
@@ -63,8 +69,8 @@ pub fn decode(item: &Item) -> Result<Shard, Damage> {
         number: shard_number(&item)?,
         epoch: item.number(names::EPOCH)?,
         sequence: item.number(names::SEQUENCE)?,
-        room: item.number(names::ROOM)?,
-        share: item.number(names::SHARE)?,
+        room: item.count(names::ROOM)?,
+        share: item.count(names::SHARE)?,
         layout: item.number(names::LAYOUT)?,
         free: item.list(names::FREE, InstanceId::trusted)?,
         members: item.map_of(names::MEMBERS, InstanceId::trusted, read_member)?,
@@ -219,7 +225,9 @@ pub(crate) fn intent(intent: &Intent) -> AttributeValue {
 
 fn read_intent(entry: &Entry<'_>) -> Result<Intent, Damage> {
     let launch = serde_json::from_str(entry.text("l")?).map_err(|_| entry.wrong("l"))?;
-    Ok(Intent { count: entry.number("n")?, launch, since: entry.time("s")? })
+    let count = entry.count("n")?;
+    let count = u64::try_from(count).map_err(|_| entry.wrong("n"))?;
+    Ok(Intent { count, launch, since: entry.time("s")? })
 }
 
 pub(crate) fn transfer(transfer: &Transfer) -> AttributeValue {
@@ -272,8 +280,16 @@ impl Entry<'_> {
         self.attributes.get(name).and_then(as_text).ok_or_else(|| self.wrong(name))
     }
 
+    /// A whole number.
     pub(crate) fn number<N: FromStr>(&self, name: &str) -> Result<N, Damage> {
-        self.value(name, as_number)
+        let is_short = |value: &&AttributeValue| value.as_n().is_ok_and(|digits| digits.len() <= WHOLE_CHARACTERS_MAX);
+        self.value(name, |value| Some(value).filter(is_short).and_then(as_number))
+    }
+
+    /// A count of instances.
+    fn count(&self, name: &str) -> Result<i64, Damage> {
+        let count: i64 = self.number(name)?;
+        if count.unsigned_abs() <= COUNT_MAX { Ok(count) } else { Err(self.wrong(name)) }
     }
 
     pub(crate) fn time(&self, name: &str) -> Result<Timestamp, Damage> {

@@ -25,7 +25,7 @@ where
 }
 
 fn time() -> impl Strategy<Value = Timestamp> {
-    any::<u64>().prop_map(Timestamp)
+    whole().prop_map(Timestamp)
 }
 
 fn map_of<K: Ord + std::fmt::Debug, V: std::fmt::Debug>(
@@ -53,7 +53,7 @@ fn member() -> impl Strategy<Value = Member> {
     let kind = (name(), name(), market(), any::<u64>()).prop_map(|(instance_type, zone, market, template_version)| {
         Kind { instance_type, zone, market, template_version }
     });
-    (text(), text(), any::<u64>(), time(), any::<u64>(), kind).prop_map(
+    (text(), text(), whole(), time(), whole(), kind).prop_map(
         |(address, key, boot_id, since, served, kind)| Member {
             address,
             key: NodeKey::trusted(key),
@@ -65,8 +65,18 @@ fn member() -> impl Strategy<Value = Member> {
     )
 }
 
+/// As large as a number can be that is counted on from.
+fn whole() -> impl Strategy<Value = u64> {
+    0..1_000_000_000_000_000_000_u64
+}
+
+/// A count of instances; below zero it is what is too many.
+fn count() -> impl Strategy<Value = i64> {
+    -1_000_000_000..=1_000_000_000_i64
+}
+
 fn terms() -> impl Strategy<Value = Terms> {
-    (id(Owner::trusted), time(), time(), any::<u64>()).prop_map(|(owner, until, hard_end, ttl_seconds)| Terms {
+    (id(Owner::trusted), time(), time(), whole()).prop_map(|(owner, until, hard_end, ttl_seconds)| Terms {
         owner,
         until,
         hard_end,
@@ -86,7 +96,7 @@ fn intent() -> impl Strategy<Value = Intent> {
             except,
         },
     );
-    (any::<u64>(), launch, time()).prop_map(|(count, launch, since)| Intent { count, launch, since })
+    (0..=1_000_000_000_u64, launch, time()).prop_map(|(count, launch, since)| Intent { count, launch, since })
 }
 
 fn stopped() -> impl Strategy<Value = Stopped> {
@@ -99,7 +109,7 @@ fn tombstone() -> impl Strategy<Value = Tombstone> {
 }
 
 fn shard() -> impl Strategy<Value = Shard> {
-    let counters = (any::<u32>(), any::<u64>(), any::<u64>(), any::<i64>(), any::<i64>(), any::<u64>());
+    let counters = (any::<u32>(), whole(), whole(), count(), count(), whole());
     let leases = (
         map_of(token(), instance()),
         map_of(token(), any::<u64>()),
