@@ -226,6 +226,14 @@ impl Request {
         self
     }
 
+    /// With this parameter in its query.
+    #[must_use]
+    pub fn query(mut self, name: &str, value: &str) -> Self {
+        self.event["rawQueryString"] = format!("{name}={value}").into();
+        self.event["queryStringParameters"] = json!({ name: value });
+        self
+    }
+
     /// Its body as JSON, if it is that.
     #[must_use]
     pub fn body(&self) -> Option<Value> {

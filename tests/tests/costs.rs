@@ -5,13 +5,15 @@
 //! in one batch grows with the pool; all else it asks once. How long a run takes and how much it logs only AWS can tell:
 //! those numbers are assumed here, and `docs/costs.md` says so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use pool_bench::item::{read_units, size_bytes, write_units};
+use pool_bench::prices::Prices;
 use pool_core::policy::Policy;
 use pool_core::price;
 use pool_core::shard::{Kind, Market};
 use pool_function::metrics::Metric;
+use pool_store::codec::Item;
 use pool_tests::Stage;
 use pool_tests::request::root;
 use pool_tests::table::TableRequest;
@@ -53,8 +55,6 @@ const METRICS_A_ROUTE: f64 = 6.0;
 /// The instance that the control plane is compared with, and its disk.
 const TYPE: &str = "t3.medium";
 const DISK_GB: f64 = 20.0;
-
-type Item = HashMap<String, AttributeValue>;
 
 /// A size of a pool.
 #[derive(Debug, Clone, Copy)]
@@ -122,40 +122,14 @@ impl Asked {
     }
 }
 
-/// Units of one item in one request
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html>).
+/// Units of one item in one request.
 fn load(request: &TableRequest, bytes: u32) -> Load {
-    let units = |unit_bytes: u32| f64::from(bytes.div_ceil(unit_bytes).max(1));
     match request.operation.as_str() {
         "GetItem" | "BatchGetItem" => {
-            let share = if request.is_consistent { 1.0 } else { 0.5 };
-            Load { read_units: units(4_096) * share, write_units: 0.0, items: 1.0 }
+            Load { read_units: read_units(bytes, request.is_consistent), write_units: 0.0, items: 1.0 }
         }
-        "UpdateItem" | "PutItem" => Load { read_units: 0.0, write_units: units(1_024), items: 1.0 },
+        "UpdateItem" | "PutItem" => Load { read_units: 0.0, write_units: write_units(bytes), items: 1.0 },
         other => panic!("what does {other} cost?"),
-    }
-}
-
-/// The size of an item, as DynamoDB counts it
-/// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
-fn size_bytes(item: &Item) -> u32 {
-    let bytes: usize = item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum();
-    u32::try_from(bytes).expect("an item has at most 400 KB")
-}
-
-fn value_bytes(value: &AttributeValue) -> usize {
-    match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(number) => {
-            let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-            digits.trim_matches('0').len().div_ceil(2) + 1
-        }
-        AttributeValue::Bool(_) | AttributeValue::Null(_) => 1,
-        AttributeValue::L(values) => 3 + values.iter().map(|value| 1 + value_bytes(value)).sum::<usize>(),
-        AttributeValue::M(entries) => {
-            3 + entries.iter().map(|(name, value)| 1 + name.len() + value_bytes(value)).sum::<usize>()
-        }
-        other => panic!("the table has no {other:?}"),
     }
 }
 
@@ -216,38 +190,19 @@ fn policy() -> Policy {
     Policy::parse::<&str, &str>([]).expect("the defaults are valid")
 }
 
-/// `docs/unit-prices.csv`.
-struct Prices(BTreeMap<String, f64>);
+/// What a run of a function costs.
+fn run(prices: &Prices, run_ms: f64, memory_gb: f64, load: Load, log_bytes: f64) -> f64 {
+    let seconds = (run_ms + ITEM_MS * load.items) / 1_000.0;
+    prices.usd("lambda_request")
+        + prices.usd("lambda_arm64_gb_second") * seconds * memory_gb
+        + prices.usd("dynamodb_read_request_unit") * load.read_units
+        + prices.usd("dynamodb_write_request_unit") * load.write_units
+        + prices.usd("logs_ingested_gb") * (RUN_LOG_BYTES + log_bytes) / GB
+}
 
-impl Prices {
-    fn read() -> Self {
-        let text = read("docs/unit-prices.csv");
-        let rows = text.lines().filter(|line| !line.starts_with('#')).skip(1);
-        let row = |row: &str| {
-            let (unit, usd) = row.split_once(',').unwrap_or_else(|| panic!("{row:?} is no row"));
-            (unit.to_owned(), usd.parse().unwrap_or_else(|error| panic!("{row:?}: {error}")))
-        };
-        Self(rows.map(row).collect())
-    }
-
-    fn usd(&self, unit: &str) -> f64 {
-        *self.0.get(unit).unwrap_or_else(|| panic!("{unit} has no price"))
-    }
-
-    /// What a run of a function costs.
-    fn run(&self, run_ms: f64, memory_gb: f64, load: Load, log_bytes: f64) -> f64 {
-        let seconds = (run_ms + ITEM_MS * load.items) / 1_000.0;
-        self.usd("lambda_request")
-            + self.usd("lambda_arm64_gb_second") * seconds * memory_gb
-            + self.usd("dynamodb_read_request_unit") * load.read_units
-            + self.usd("dynamodb_write_request_unit") * load.write_units
-            + self.usd("logs_ingested_gb") * (RUN_LOG_BYTES + log_bytes) / GB
-    }
-
-    /// The same of one that answers a request of the API.
-    fn request(&self, memory_gb: f64, load: Load, log_bytes: f64) -> f64 {
-        self.usd("http_api_request") + self.run(API_RUN_MS, memory_gb, load, log_bytes + REQUEST_LOG_BYTES)
-    }
+/// The same of one that answers a request of the API.
+fn request(prices: &Prices, memory_gb: f64, load: Load, log_bytes: f64) -> f64 {
+    prices.usd("http_api_request") + run(prices, API_RUN_MS, memory_gb, load, log_bytes + REQUEST_LOG_BYTES)
 }
 
 fn read(path: &str) -> String {
@@ -318,10 +273,10 @@ async fn the_tables_of_costs_are_what_the_code_and_the_prices_come_to() {
     let each_minute = |pool: Pool| {
         let load = measured.minute.by(pool);
         // It is two runs: the fixed part comes twice, and the items of both are in the load.
-        let second = prices.run(BACKGROUND_RUN_MS, gb, Load::default(), BACKGROUND_LOG_BYTES);
-        MINUTES * (prices.run(BACKGROUND_RUN_MS, gb, load, BACKGROUND_LOG_BYTES) + second)
+        let second = run(&prices, BACKGROUND_RUN_MS, gb, Load::default(), BACKGROUND_LOG_BYTES);
+        MINUTES * (run(&prices, BACKGROUND_RUN_MS, gb, load, BACKGROUND_LOG_BYTES) + second)
     };
-    let heartbeats = |pool: Pool| pool.instances * beats * prices.request(gb, measured.heartbeat.by(pool), 0.0);
+    let heartbeats = |pool: Pool| pool.instances * beats * request(&prices, gb, measured.heartbeat.by(pool), 0.0);
     let all = |pool: Pool| watching + each_minute(pool) + heartbeats(pool);
     let pools = [10, 100, 1_000].map(Pool::of);
     let of_a_month = [
@@ -334,8 +289,8 @@ async fn the_tables_of_costs_are_what_the_code_and_the_prices_come_to() {
     ];
 
     let [_, _, large] = pools;
-    let a_lease = prices.request(gb, measured.acquire.by(large), ACQUIRE_LOG_BYTES)
-        + prices.request(gb, measured.release.by(large), RELEASE_LOG_BYTES);
+    let a_lease = request(&prices, gb, measured.acquire.by(large), ACQUIRE_LOG_BYTES)
+        + request(&prices, gb, measured.release.by(large), RELEASE_LOG_BYTES);
     let of_leases = [format!("A million leases cost {}", usd(a_lease * 1_000_000.0))];
     let asked = [
         load_row("acquire", measured.acquire),
@@ -379,13 +334,7 @@ fn storage_has_one_price() {
 }
 
 #[test]
-fn sizes_and_units_are_counted_as_dynamodb_counts_them() {
-    let number = |digits: &str| value_bytes(&AttributeValue::N(digits.to_owned()));
-    assert_eq!(["0", "7", "600", "1795435201", "-0.05", "12.5"].map(number), [1, 2, 2, 6, 2, 3]);
-    let list = AttributeValue::L(vec![AttributeValue::S("four".to_owned()), AttributeValue::Bool(true)]);
-    assert_eq!(value_bytes(&list), 3 + (1 + 4) + (1 + 1));
-    let map = AttributeValue::M(HashMap::from([("ab".to_owned(), list.clone())]));
-    assert_eq!(size_bytes(&HashMap::from([("pk".to_owned(), map)])), 2 + 3 + (1 + 2 + 10));
+fn requests_have_the_units_of_what_they_are_about() {
     let request = |operation: &str, is_consistent| TableRequest {
         operation: operation.to_owned(),
         keys: Vec::new(),

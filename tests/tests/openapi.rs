@@ -207,6 +207,7 @@ async fn every_documented_status_can_be_had() {
     stage.look(ANN, "0.AbCdEfGhIjKl").await.is(404);
     stage.renew(ANN, "0.AbCdEfGhIjKl", &json!({})).await.is(404);
     stage.pool().await;
+    stage.call(Request::new(Route::Pool).query("from_shard", "first")).await.is(400);
     stage.call(Request::new(Route::Instance).about(instance.as_str())).await.is(200);
     stage.call(Request::new(Route::Instance).about(unknown.as_str())).await.is(404);
     operate(&stage, &instance, &second.text("lease_id"), &first).await;

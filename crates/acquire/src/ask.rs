@@ -18,8 +18,8 @@ use crate::{lease_response, look, spread};
 const LAYOUTS_MAX: usize = 3;
 
 /// Times that one request looks for something free in other shards at most. Each vain one means that somebody else got
-/// what was free there.
-const ELSEWHERE_MAX: usize = 6;
+/// what was free there, so only a storm gets here.
+const ELSEWHERE_MAX: usize = 24;
 
 /// Gives the caller a lease, a place in the queue, or a reason why not.
 pub(crate) async fn handle(
@@ -71,15 +71,20 @@ struct Wish {
 async fn grant(environment: &Environment, wish: &Wish) -> Result<Lease, Problem> {
     for _ in 0..LAYOUTS_MAX {
         let layout = environment.layout().await?;
-        let token = match &wish.key {
-            Some(key) => Token::of_key(&wish.owner, key),
-            None => environment.random_token(layout.shards),
+        let (token, shard) = match &wish.key {
+            Some(key) => {
+                let token = Token::of_key(&wish.owner, key);
+                let shard = home(&token, layout.shards);
+                (token, shard)
+            }
+            // Its lease's id names the shard, so that nobody has to find it by the token.
+            None => (environment.random_token(), environment.promising_shard(layout.shards)),
         };
         let Wish { owner, ttl_seconds, wait_seconds, .. } = wish;
         let (ttl_seconds, wait_seconds) = (*ttl_seconds, *wait_seconds);
         let asked = Request { owner: owner.clone(), token, ttl_seconds, wait_seconds, layout: layout.number };
         let spread = spread(&asked.token);
-        match ask(environment, asked, wish.key.is_some(), &layout).await? {
+        match ask(environment, asked, shard, wish.key.is_some(), &layout).await? {
             Step::Refuse(Refusal::OldLayout) => environment.reload_layout().await?,
             step => return answer(step, spread),
         };
@@ -87,13 +92,20 @@ async fn grant(environment: &Environment, wish: &Wish) -> Result<Lease, Problem>
     Err(Problem::contended())
 }
 
-async fn ask(environment: &Environment, mut asked: Request, keyed: bool, layout: &Layout) -> Result<Step, Problem> {
-    let mut shard = home(&asked.token, layout.shards);
+async fn ask(
+    environment: &Environment,
+    mut asked: Request,
+    mut shard: ShardNo,
+    keyed: bool,
+    layout: &Layout,
+) -> Result<Step, Problem> {
     if keyed && let Some(old) = old_home_in_force(environment, &asked, layout).await? {
         shard = old;
         asked.layout = before_the_spread(layout);
     }
-    let step = at(environment, &asked, shard).await?;
+    // Without a key there is nothing to be found again, and one look at all shards is worth as much as one at this.
+    let full = !keyed && layout.shards_made > 1 && asked.wait_seconds == 0 && environment.was_refused_lately(shard);
+    let step = if full { Step::Refuse(Refusal::NothingFree) } else { at(environment, &asked, shard).await? };
     match &step {
         Step::Refuse(Refusal::NothingFree) if layout.shards_made > 1 => {
             elsewhere(environment, &asked, keyed, shard, layout).await
@@ -125,7 +137,8 @@ fn answer(step: Step, spread: u64) -> Result<Lease, Problem> {
 /// Asks one shard.
 async fn at(environment: &Environment, asked: &Request, shard: ShardNo) -> Result<Step, Problem> {
     let policy = &environment.settings.policy;
-    let first = acquire::acquire(asked, None, policy, environment.now());
+    let seen = if environment.was_refused_lately(shard) { environment.store.read(shard).await? } else { None };
+    let first = acquire::acquire(asked, seen.as_ref(), policy, environment.now());
     steps::carry_out(environment, shard, first, |seen, _| {
         acquire::acquire(asked, Some(seen), policy, environment.now())
     })
@@ -158,12 +171,15 @@ async fn elsewhere(
         for shard in &all {
             environment.learn(shard);
         }
-        let step = match acquire::elsewhere(&all, keyed, layout) {
-            None => break,
+        let step = match acquire::elsewhere(&all, keyed, layout, environment.draw()) {
+            None => return Ok(Step::Refuse(Refusal::NothingFree)),
             Some(Elsewhere::Ask(other)) => {
-                let token = environment.random_token_for(other, layout.shards).unwrap_or_else(|| asked.token.clone());
-                let home = home(&token, layout.shards);
-                at(environment, &Request { token, ..asked.clone() }, home).await?
+                let token = environment.random_token();
+                at(environment, &Request { token, ..asked.clone() }, other).await?
+            }
+            // Its home takes no more, and a key is tied to it.
+            Some(Elsewhere::Bring) if !moves::can_bring(environment, &all, shard) => {
+                return Ok(Step::Refuse(Refusal::NothingFree));
             }
             Some(Elsewhere::Bring) => {
                 moves::bring(environment, &all, shard).await?;
@@ -174,7 +190,7 @@ async fn elsewhere(
             return Ok(step);
         }
     }
-    Ok(Step::Refuse(Refusal::NothingFree))
+    Err(Problem::contended())
 }
 
 /// Someone waits here; brings an instance that is free in another shard, and answers whether one came. What fails is

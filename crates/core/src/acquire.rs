@@ -7,6 +7,7 @@
 use crate::answer::{self, Refusal, Step};
 use crate::control::Layout;
 use crate::ending;
+use crate::home;
 use crate::ids::{Grant, LeaseId, Owner, ShardNo, Token};
 use crate::policy::Policy;
 use crate::shard::{EndedBy, LeaseRef, Shard, Standing, Terms, Transition};
@@ -67,20 +68,23 @@ fn nothing_free(request: &Request, shard: &Shard, policy: &Policy, now: Timestam
 /// Where a request goes on whose home has nothing free and which does not wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Elsewhere {
-    /// To this shard, under a new token whose home it is.
+    /// To this shard, under a new token.
     Ask(ShardNo),
     /// Nowhere: its key ties it to its home, or what is free is in a shard that is no longer anyone's home. A free
     /// instance is brought to it.
     Bring,
 }
 
-/// Where a request goes on, given all shards; `None` when nothing is free anywhere.
+/// Where a request goes on, given all shards; `None` when nothing is free anywhere. Of several shards it is one by
+/// chance, since others come from the same full shard with the same picture; `drawn` is that chance.
 #[must_use]
-pub fn elsewhere(shards: &[Shard], keyed: bool, layout: &Layout) -> Option<Elsewhere> {
-    let can_ask = |shard: &Shard| !keyed && shard.number < layout.shards;
-    let having = shards.iter().filter(|shard| !shard.free.is_empty());
-    let most = having.max_by_key(|shard| (can_ask(shard), shard.free.len()))?;
-    Some(if can_ask(most) { Elsewhere::Ask(most.number) } else { Elsewhere::Bring })
+pub fn elsewhere(shards: &[Shard], keyed: bool, layout: &Layout, drawn: u64) -> Option<Elsewhere> {
+    let can_ask = shards.iter().filter(|shard| !keyed && shard.number < layout.shards);
+    let free = can_ask.map(|shard| (shard.number, shard.free.len() as u64));
+    if let Some(shard) = home::by_weight(free, drawn) {
+        return Some(Elsewhere::Ask(shard));
+    }
+    shards.iter().any(|shard| !shard.free.is_empty()).then_some(Elsewhere::Bring)
 }
 
 /// What to do next for someone who looks at a lease.

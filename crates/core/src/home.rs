@@ -17,6 +17,19 @@ pub fn home(token: &Token, shards: u32) -> ShardNo {
     (0..shards).max_by_key(|shard| score(token, *shard)).unwrap_or(0)
 }
 
+/// One of these shards, in proportion to their weights; `None` when none has a weight. `drawn` is a number by chance.
+pub fn by_weight(weights: impl Iterator<Item = (ShardNo, u64)> + Clone, drawn: u64) -> Option<ShardNo> {
+    let total: u64 = weights.clone().map(|(_, weight)| weight).sum();
+    let mut left = drawn.checked_rem(total)?;
+    for (shard, weight) in weights {
+        match left.checked_sub(weight) {
+            Some(rest) => left = rest,
+            None => return Some(shard),
+        }
+    }
+    None
+}
+
 fn score(token: &Token, shard: ShardNo) -> [u8; 8] {
     let digest = Sha256::new().chain_update(token.as_str()).chain_update(shard.to_be_bytes()).finalize();
     let mut score = [0; 8];
@@ -62,6 +75,15 @@ mod tests {
             bytes[..8].copy_from_slice(&n.to_be_bytes());
             Token::from_bytes(bytes)
         })
+    }
+
+    #[test]
+    fn a_shard_is_drawn_in_proportion_to_its_weight() {
+        let weights = [(0, 0), (4, 3), (7, 1)];
+        let drawn: Vec<_> = (0..9).map(|drawn| by_weight(weights.into_iter(), drawn)).collect();
+        assert_eq!(drawn, [4, 4, 4, 7, 4, 4, 4, 7, 4].map(Some));
+        assert_eq!(by_weight([(0, 0), (4, 0)].into_iter(), 5), None);
+        assert_eq!(by_weight([].into_iter(), 5), None);
     }
 
     #[test]

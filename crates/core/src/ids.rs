@@ -1,10 +1,12 @@
 //! The names of things, each a type of its own, so that a token cannot be passed where an instance is meant.
 //!
-//! Whatever comes from outside is parsed here, once; a value that exists is valid.
+//! Whatever comes from outside is parsed here, once; a value that exists is valid. They are kept without an allocation: a
+//! shard has a hundred of them, each answer of the table brings one, and plans compare those of a whole pool.
 
 use std::fmt;
 use std::str::FromStr;
 
+use compact_str::CompactString;
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,7 +21,7 @@ macro_rules! text_id {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
-        pub struct $name(String);
+        pub struct $name(CompactString);
 
         impl $name {
             /// The name as text.
@@ -30,7 +32,7 @@ macro_rules! text_id {
 
             /// Takes a name that this system itself wrote earlier; what comes from outside is parsed instead.
             #[must_use]
-            pub fn trusted(text: impl Into<String>) -> Self {
+            pub fn trusted(text: impl Into<CompactString>) -> Self {
                 Self(text.into())
             }
         }
@@ -79,7 +81,7 @@ impl FromStr for InstanceId {
         let digits = text.strip_prefix("i-").unwrap_or_default();
         let hexadecimal = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         if matches!(digits.len(), 8 | 17) && hexadecimal {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(BadId("an instance id is \"i-\" followed by 8 or 17 hexadecimal digits, like i-0123456789abcdef0"))
         }
@@ -93,7 +95,7 @@ impl Token {
     /// A token out of bytes that the caller drew at random.
     #[must_use]
     pub fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        Self(BASE64URL_NOPAD.encode(&bytes))
+        Self(BASE64URL_NOPAD.encode(&bytes).into())
     }
 
     /// The one token of this owner's idempotency key, so that a repeated request meets its own lease.
@@ -101,7 +103,7 @@ impl Token {
     pub fn of_key(owner: &Owner, idempotency_key: &str) -> Self {
         let digest =
             Sha256::new().chain_update(owner.as_str()).chain_update([0]).chain_update(idempotency_key).finalize();
-        Self(BASE64URL_NOPAD.encode(&digest[..Self::BYTES]))
+        Self(BASE64URL_NOPAD.encode(&digest[..Self::BYTES]).into())
     }
 }
 
@@ -110,7 +112,7 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self, BadId> {
         match BASE64URL_NOPAD.decode(text.as_bytes()) {
-            Ok(bytes) if bytes.len() == Self::BYTES => Ok(Self(text.to_owned())),
+            Ok(bytes) if bytes.len() == Self::BYTES => Ok(Self(text.into())),
             _ => Err(BadId("the token in a lease id has 12 characters of A-Z, a-z, 0-9, - and _")),
         }
     }
@@ -120,18 +122,18 @@ impl Owner {
     /// The owner behind a unique id such as `AROAEXAMPLE` or `AIDAEXAMPLE`.
     #[must_use]
     pub fn of(unique_id: &str) -> Self {
-        Self(BASE64URL_NOPAD.encode(&Sha256::digest(unique_id)[..16]))
+        Self(BASE64URL_NOPAD.encode(&Sha256::digest(unique_id)[..16]).into())
     }
 }
 
 /// The key that a node made for its access tokens; empty until it made one. It is a secret, so it prints as `***`.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct NodeKey(String);
+pub struct NodeKey(CompactString);
 
 impl NodeKey {
     /// A key that was checked, or read from the table.
     #[must_use]
-    pub fn trusted(text: impl Into<String>) -> Self {
+    pub fn trusted(text: impl Into<CompactString>) -> Self {
         Self(text.into())
     }
 

@@ -21,7 +21,7 @@ pub fn withdraw(shard: &Shard, instance: &InstanceId, why: &str, deadline: Times
     let apart = |place| Transition::FenceApart { instance: instance.clone(), place, leaving: leaving.clone() };
     match shard.place_of(&instance)? {
         Place::Free(position) => Some(Transition::Fence { instance, position, keep: 0, leaving }),
-        Place::Leased(_) => Some(Transition::Mark { instance, leaving }),
+        Place::Leased => Some(Transition::Mark { instance, leaving }),
         Place::Booting(_) => Some(apart(Apart::Booting)),
         Place::Stopped(_) => Some(apart(Apart::Stopped)),
         Place::Resetting(_) => Some(apart(Apart::Resetting)),

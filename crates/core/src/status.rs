@@ -10,6 +10,11 @@ use crate::shard::{Kind, Place, Shard};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
+/// Lines of shards and instances in one answer, after which it ends with the shard that it is in. An instance's line has
+/// about 250 bytes, and Lambda answers with 6 MB at most
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>).
+const PAGE_LINES: usize = 2_000;
+
 /// The answer to `GET /v1/pool`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pool {
@@ -17,10 +22,13 @@ pub struct Pool {
     pub pool: String,
     /// Sums over all shards.
     pub totals: Totals,
-    /// Each shard.
+    /// The shards of this page.
     pub shards: Vec<ShardLine>,
-    /// Each instance.
+    /// Their instances.
     pub instances: Vec<InstanceLine>,
+    /// The shard with which the next page begins; absent when this is the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_shard: Option<ShardNo>,
     /// Offerings that failed lately.
     pub offerings: Vec<OfferingLine>,
     /// What the growth plan sees.
@@ -180,12 +188,19 @@ pub struct InstanceStory {
     pub record: InstanceRecord,
 }
 
-/// The whole pool.
+/// The pool; of shards and instances one page, which begins with the shard `from_shard`.
 #[must_use]
-pub fn pool(name: &str, seen: Snapshot<'_>) -> Pool {
+pub fn pool(name: &str, seen: Snapshot<'_>, from_shard: ShardNo) -> Pool {
     let Snapshot { shards, control, .. } = seen;
-    let lines = shards.iter().map(shard_line).collect();
-    let instances = seen.members().filter_map(|(shard, id, _)| instance_line(shard, control, id)).collect();
+    let (mut lines, mut instances, mut next_shard) = (Vec::new(), Vec::new(), None);
+    for shard in shards.iter().filter(|shard| shard.number >= from_shard) {
+        if lines.len() + instances.len() >= PAGE_LINES {
+            next_shard = Some(shard.number);
+            break;
+        }
+        lines.push(shard_line(shard));
+        instances.extend(shard.members.keys().filter_map(|id| instance_line(shard, control, id)));
+    }
     let offerings = control.offerings.iter().map(|(offering, cooling)| OfferingLine {
         offering: offering.clone(),
         cooling_until: cooling.until.to_string(),
@@ -197,6 +212,7 @@ pub fn pool(name: &str, seen: Snapshot<'_>) -> Pool {
         totals: totals(shards),
         shards: lines,
         instances,
+        next_shard,
         offerings: offerings.collect(),
         growth: growth(seen),
         measures: measures(control),
@@ -263,7 +279,7 @@ pub fn instance_line(shard: &Shard, control: &Control, instance: &InstanceId) ->
     let member = shard.members.get(instance)?;
     let state = match shard.place_of(instance)? {
         Place::Free(_) => "free",
-        Place::Leased(_) => "leased",
+        Place::Leased => "leased",
         Place::Booting(_) => "booting",
         Place::Stopped(stopped) if stopped.phase == StopPhase::Stopping => "stopping",
         Place::Stopped(_) => "stopped",

@@ -4,6 +4,8 @@
 //! stays above its threshold, one more step is taken each period; when it was below for the scale-in cool-down on
 //! end, all steps are taken back. Out fast, in slow.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::policy::Policy;
@@ -44,8 +46,7 @@ impl Load {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a pool has far fewer than 2^52 nodes")]
     pub fn of(seen: Snapshot<'_>) -> Self {
-        let leased: std::collections::BTreeSet<_> =
-            seen.shards.iter().flat_map(|shard| shard.leases.values()).collect();
+        let leased: HashSet<_> = seen.shards.iter().flat_map(|shard| shard.leases.values()).collect();
         let fresh = |at: Timestamp| seen.now.seconds_since(at) <= seen.policy.silence_limit_seconds();
         let told = seen.records.iter().filter(|record| record.beat_at.is_some_and(fresh));
         let told: Vec<_> = told.filter(|record| leased.contains(&record.instance)).collect();

@@ -4,7 +4,7 @@
 //! asked for by its id, and only `InvalidInstanceID.NotFound` says that EC2 does not know it
 //! (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName, Placement, Reservation};
 use pool_core::ids::{InstanceId, LaunchToken};
@@ -31,8 +31,9 @@ impl Fleet {
     ///
     /// # Errors
     /// EC2's; a list without some of its pages is never returned.
-    pub async fn list(&self) -> Result<BTreeMap<InstanceId, Ec2Instance>, FleetError> {
-        self.seen(Filter::builder().name(format!("tag:{}", tags::POOL)).values(&self.pool).build()).await
+    pub async fn list(&self) -> Result<HashMap<InstanceId, Ec2Instance>, FleetError> {
+        let tag = Filter::builder().name(format!("tag:{}", tags::POOL)).values(&self.pool).build();
+        Ok(self.seen(tag).await?.into_iter().collect())
     }
 
     /// EC2's explicit word on each of these instances: `None` when it was asked for this id and does not know it.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pool_core::control::Layout;
 use pool_core::eta::Expectations;
+use pool_core::home;
 use pool_core::ids::{InstanceId, ShardNo, Token};
 use pool_core::register;
 use pool_core::shard::Shard;
@@ -18,6 +19,9 @@ use crate::trace;
 
 /// A waiter wakes `scale` at most once in so many seconds.
 const WAKE_EVERY_SECONDS: u64 = 3;
+
+/// A shard that refused a grant is read before it is asked again for so long.
+const REFUSAL_FRESH_SECONDS: u64 = 1;
 
 /// What is told to waiters rests on a control record that is no older than this.
 const EXPECTATIONS_FRESH_SECONDS: u64 = 30;
@@ -46,10 +50,23 @@ pub struct Environment {
 #[derive(Default)]
 struct Seen {
     layout: Layout,
-    free: Vec<usize>,
+    shards: Vec<SeenShard>,
     woken_at: Timestamp,
     expectations: Option<(Timestamp, Expectations)>,
     places: BTreeMap<InstanceId, ShardNo>,
+}
+
+/// What earlier answers taught of a shard.
+#[derive(Debug, Clone, Copy)]
+struct SeenShard {
+    free: usize,
+    /// A grant was refused there since nothing was free.
+    refused_at: Timestamp,
+}
+
+impl SeenShard {
+    /// One that was not seen yet may have something free.
+    const UNSEEN: Self = Self { free: 1, refused_at: Timestamp(0) };
 }
 
 impl Environment {
@@ -124,11 +141,22 @@ impl Environment {
         if shard.layout > seen.layout.number {
             seen.layout = Layout::default();
         }
-        let number = shard.number as usize;
-        if seen.free.len() <= number {
-            seen.free.resize(number + 1, 1);
-        }
-        seen.free[number] = shard.free.len();
+        seen.shard(shard.number).free = shard.free.len();
+    }
+
+    /// Remembers that a shard refused a grant since it had nothing free.
+    pub fn learn_refusal(&self, shard: ShardNo) {
+        let now = self.now();
+        self.seen().shard(shard).refused_at = now;
+    }
+
+    /// Whether a shard has refused a grant just now, so that it is better read before it is asked again: a refused write
+    /// is billed as a write of the whole item and takes the place of somebody's release, while a reading costs a fraction.
+    #[must_use]
+    pub fn was_refused_lately(&self, shard: ShardNo) -> bool {
+        let now = self.now();
+        let seen = *self.seen().shard(shard);
+        seen.free == 0 && now.seconds_since(seen.refused_at) <= REFUSAL_FRESH_SECONDS
     }
 
     /// The shard that speaks for an instance: where it was found last, if it is still there, and else wherever it is. With
@@ -157,23 +185,27 @@ impl Environment {
         Ok(found)
     }
 
-    /// A new token, if possible one whose home had something free when last seen.
+    /// A new token.
     #[must_use]
-    pub fn random_token(&self, shards: u32) -> Token {
-        const DRAWS: usize = 16;
-        let free = self.seen().free.clone();
-        let promising = |home: ShardNo| free.get(home as usize).is_none_or(|free| *free > 0);
-        let draw = || Token::from_bytes((self.random)());
-        let found = (0..DRAWS).map(|_| draw()).find(|token| promising(pool_core::home::home(token, shards)));
-        found.unwrap_or_else(draw)
+    pub fn random_token(&self) -> Token {
+        Token::from_bytes((self.random)())
     }
 
-    /// A new token whose home is `shard`.
+    /// A shard of the first `shards` for a request that is tied to none: by chance, in proportion to what was free in each
+    /// when last seen. One that was not seen yet counts as one with something free, and so does each when none had.
     #[must_use]
-    pub fn random_token_for(&self, shard: ShardNo, shards: u32) -> Option<Token> {
-        const DRAWS: u32 = 16;
-        let draws = (0..DRAWS * shards).map(|_| Token::from_bytes((self.random)()));
-        draws.into_iter().find(|token| pool_core::home::home(token, shards) == shard)
+    pub fn promising_shard(&self, shards: u32) -> ShardNo {
+        let drawn = self.draw();
+        let seen = self.seen();
+        let free = |shard: ShardNo| seen.shards.get(shard as usize).unwrap_or(&SeenShard::UNSEEN).free as u64;
+        let any = || u32::try_from(drawn % u64::from(shards.max(1))).unwrap_or(0);
+        home::by_weight((0..shards).map(|shard| (shard, free(shard))), drawn).unwrap_or_else(any)
+    }
+
+    /// A number by chance.
+    #[must_use]
+    pub fn draw(&self) -> u64 {
+        (self.random)().iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
     }
 
     /// Wakes `scale` through the table's stream, at most once in a few seconds. A failure is logged and nothing more:
@@ -196,5 +228,15 @@ impl Environment {
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn shard(&mut self, number: ShardNo) -> &mut SeenShard {
+        let place = number as usize;
+        if self.shards.len() <= place {
+            self.shards.resize(place + 1, SeenShard::UNSEEN);
+        }
+        &mut self.shards[place]
     }
 }

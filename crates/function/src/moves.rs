@@ -11,6 +11,12 @@ use crate::steps;
 /// Tries of one write whose target changes meanwhile.
 const TRIES: usize = 6;
 
+/// Whether [`bring`] would find an instance to bring to shard `to`, and room for it.
+#[must_use]
+pub fn can_bring(environment: &Environment, shards: &[Shard], to: ShardNo) -> bool {
+    transfer::give(shards, to, &environment.settings.policy, environment.now()).is_some()
+}
+
 /// Brings a free instance from another shard to shard `to`: to its first waiter, or into its `free`. Answers whether
 /// one arrived.
 ///

@@ -28,6 +28,9 @@ pub async fn carry_out(
         step = match write(environment, shard, transition).await? {
             Written::Applied(seen) => next(&seen, Some(transition)),
             Written::Refused(seen) => {
+                if matches!(transition, Transition::Grant { .. }) && seen.free.is_empty() {
+                    environment.learn_refusal(shard);
+                }
                 let again = next(&seen, None);
                 // Another write than before means that the shard was in another state than hoped for; the same once more,
                 // that another request was first.

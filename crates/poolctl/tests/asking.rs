@@ -61,10 +61,14 @@ async fn pool(State(asked): State<Arc<Asked>>, method: Method, uri: Uri, headers
         ("POST", "/v1/operator/pool") => {
             answer(200, json!({"drained": {"at": "2026-01-05T00:00:00Z", "why": "maintenance"}}))
         }
+        ("GET", "/v1/pool") if uri.query() == Some("from_shard=1") => {
+            answer(200, json!({"totals": {"leased": 1}, "shards": [{"shard": 1}], "instances": [instance("free")]}))
+        }
         ("GET", "/v1/pool") => match asked.looks.fetch_add(1, Ordering::SeqCst) {
             0 => answer(
                 200,
-                json!({"totals": {"leased": 1}, "instances": [instance("leased")], "operator": orders(&asked)}),
+                json!({"totals": {"leased": 1}, "shards": [{"shard": 0}], "instances": [instance("leased")],
+                       "next_shard": 1, "operator": orders(&asked)}),
             ),
             // A launch was decided before the order, and is over a little later.
             1 => answer(200, json!({"totals": {"booting": 1}, "instances": [], "operator": orders(&asked)})),
@@ -165,5 +169,9 @@ async fn instances_are_a_table_for_people_and_json_for_programs() {
     assert!(printed.contains("INSTANCE") && printed.contains("i-0123456789abcdef0  leased"), "{printed}");
     let (output, _) = run(&["instances", "--json"], false).await;
     let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    assert_eq!(printed, json!([instance("leased")]));
+    assert_eq!(printed, json!([instance("leased"), instance("free")]), "those of both pages");
+    let (output, _) = run(&["status", "--json"], false).await;
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(printed["shards"], json!([{"shard": 0}, {"shard": 1}]));
+    assert_eq!(printed["next_shard"], Value::Null);
 }

@@ -11,7 +11,6 @@ mod stopped_tier;
 use lambda_runtime::Error;
 use pool_core::control::Control;
 use pool_core::ending;
-use pool_core::on_instance_state_change;
 use pool_core::reap_idle::{self, Ec2Word, Plan};
 use pool_core::shard::Transition;
 use pool_core::snapshot::Snapshot;
@@ -42,9 +41,8 @@ pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Erro
     }
     end_overdue(&mut pool).await?;
 
-    let listed = listed?;
-    let asked = fleet.describe(&reap_idle::unlisted(&pool.shards, &listed)).await?;
-    let ec2 = Ec2Word { listed, asked };
+    let mut ec2 = Ec2Word { listed: listed?, ..Ec2Word::default() };
+    ec2.asked = fleet.describe(&reap_idle::unlisted(&pool.shards, &ec2)).await?;
     locate(&mut pool, &ec2).await?;
     reconcile::judge_orphans(&mut pool, fleet, &ec2).await?;
     stopped_tier::settle(&mut pool, fleet, &ec2).await?;
@@ -74,10 +72,7 @@ async fn end_overdue(pool: &mut Pool<'_>) -> Result<(), Error> {
 
 /// Records what EC2 tells of addresses and zones.
 async fn locate(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<(), Error> {
-    let located = |shard| ec2.listed.values().filter_map(move |found| on_instance_state_change::locate(shard, found));
-    let news: Vec<_> =
-        pool.shards.iter().flat_map(|shard| located(shard).map(move |write| (shard.number, write))).collect();
-    for (shard, write) in news {
+    for (shard, write) in reap_idle::located(&pool.shards, ec2) {
         pool.write(shard, &write).await?;
     }
     Ok(())

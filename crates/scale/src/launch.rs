@@ -4,7 +4,7 @@ use lambda_runtime::Error;
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
 use pool_core::offering;
 use pool_core::on_instance_state_change;
-use pool_core::reap_idle;
+use pool_core::reap_idle::{self, Ec2Word};
 use pool_core::scale::{self, PlannedStart, Repeat};
 use pool_core::shard::{Intent, Member, Shard, Transition};
 use pool_fleet::{Fleet, Launched, LaunchedInstance, Outcome};
@@ -44,13 +44,11 @@ pub(crate) async fn locate(environment: &Environment, fleet: &Fleet, shards: &[S
     if unlocated.is_empty() {
         return Ok(());
     }
-    let found = fleet.describe(&unlocated).await?;
-    for shard in shards {
-        for locate in found.values().flatten().filter_map(|found| on_instance_state_change::locate(shard, found)) {
-            steps::write(environment, shard.number, &locate).await?;
-        }
+    let ec2 = Ec2Word { asked: fleet.describe(&unlocated).await?, ..Ec2Word::default() };
+    for (shard, locate) in reap_idle::located(shards, &ec2) {
+        steps::write(environment, shard, &locate).await?;
     }
-    for found in found.values().flatten().filter(|found| reap_idle::start_again(shards, found)) {
+    for found in ec2.asked.values().flatten().filter(|found| reap_idle::start_again(shards, found)) {
         tracing::warn!(instance = %found.instance, cause = "its start did not reach EC2", "starting again");
         call_start(fleet, &found.instance).await;
     }

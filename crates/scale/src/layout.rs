@@ -1,6 +1,9 @@
 //! The layout: how many shards there are and which share of the cap each has.
 
+use std::collections::BTreeSet;
+
 use lambda_runtime::Error;
+use pool_core::ids::ShardNo;
 use pool_core::scale;
 use pool_core::shard::Shard;
 use pool_function::environment::Environment;
@@ -24,7 +27,8 @@ pub(crate) async fn ensure(environment: &Environment) -> Result<Vec<Shard>, Erro
     let made = control.layout.shards_made;
     let mut shards = environment.store.read_all(made, true).await?;
     if shards.len() < made as usize {
-        for missing in (0..made).filter(|number| !shards.iter().any(|shard| shard.number == *number)) {
+        let there: BTreeSet<ShardNo> = shards.iter().map(|shard| shard.number).collect();
+        for missing in (0..made).filter(|number| !there.contains(number)) {
             environment.store.create_shard(missing).await?;
         }
         shards = environment.store.read_all(made, true).await?;

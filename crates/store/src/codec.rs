@@ -4,7 +4,6 @@
 //! Entries have one-letter names, because every write is billed by the size of the whole item.
 
 use std::collections::{BTreeMap, HashMap};
-use std::convert::identity;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -64,7 +63,10 @@ pub fn encode(shard: &Shard) -> Item {
 /// # Errors
 /// [`Damage`] when an attribute is missing or is not what this system writes. Attributes it does not know are left aside.
 pub fn decode(item: &Item) -> Result<Shard, Damage> {
-    let item = Entry { at: "the item", attributes: item };
+    let instance = |id: &str| InstanceId::trusted(id);
+    let token = |id: &str| Token::trusted(id);
+    let launch = |id: &str| LaunchToken::trusted(id);
+    let item = Entry { at: "the item", id: None, attributes: item };
     Ok(Shard {
         number: shard_number(&item)?,
         epoch: item.number(names::EPOCH)?,
@@ -72,21 +74,21 @@ pub fn decode(item: &Item) -> Result<Shard, Damage> {
         room: item.count(names::ROOM)?,
         share: item.count(names::SHARE)?,
         layout: item.number(names::LAYOUT)?,
-        free: item.list(names::FREE, InstanceId::trusted)?,
-        members: item.map_of(names::MEMBERS, InstanceId::trusted, read_member)?,
-        leases: item.map(names::LEASES, Token::trusted, |value| Some(InstanceId::trusted(as_text(value)?)))?,
-        lease_epochs: item.map(names::LEASE_EPOCHS, Token::trusted, as_number)?,
-        lease_terms: item.map_of(names::LEASE_TERMS, Token::trusted, read_terms)?,
-        queue: item.list(names::QUEUE, Token::trusted)?,
-        queue_terms: item.map_of(names::QUEUE_TERMS, Token::trusted, read_terms)?,
-        claims: item.map(names::CLAIMS, Token::trusted, |value| as_number(value).map(Timestamp))?,
-        booting: item.map(names::BOOTING, InstanceId::trusted, as_number)?,
-        stopped: item.map_of(names::STOPPED, InstanceId::trusted, read_stopped)?,
-        resetting: item.map(names::RESETTING, InstanceId::trusted, as_number)?,
-        leaving: item.map_of(names::LEAVING, InstanceId::trusted, read_leaving)?,
-        intents: item.map_of(names::INTENTS, LaunchToken::trusted, read_intent)?,
-        transfers: item.map_of(names::TRANSFERS, InstanceId::trusted, read_transfer)?,
-        tombstones: item.map_of(names::TOMBSTONES, identity, read_tombstone)?,
+        free: item.list(names::FREE, instance)?,
+        members: item.map_of(names::MEMBERS, instance, read_member)?,
+        leases: item.map(names::LEASES, token, |value| Some(InstanceId::trusted(as_text(value)?)))?,
+        lease_epochs: item.map(names::LEASE_EPOCHS, token, as_number)?,
+        lease_terms: item.map_of(names::LEASE_TERMS, token, read_terms)?,
+        queue: item.list(names::QUEUE, token)?,
+        queue_terms: item.map_of(names::QUEUE_TERMS, token, read_terms)?,
+        claims: item.map(names::CLAIMS, token, |value| as_number(value).map(Timestamp))?,
+        booting: item.map(names::BOOTING, instance, as_number)?,
+        stopped: item.map_of(names::STOPPED, instance, read_stopped)?,
+        resetting: item.map(names::RESETTING, instance, as_number)?,
+        leaving: item.map_of(names::LEAVING, instance, read_leaving)?,
+        intents: item.map_of(names::INTENTS, launch, read_intent)?,
+        transfers: item.map_of(names::TRANSFERS, instance, read_transfer)?,
+        tombstones: item.map_of(names::TOMBSTONES, str::to_owned, read_tombstone)?,
     })
 }
 
@@ -261,15 +263,18 @@ fn read_tombstone(entry: &Entry<'_>) -> Result<Tombstone, Damage> {
 
 /// Some attributes, and where they stand, for the message when one is wrong.
 pub(crate) struct Entry<'a> {
-    /// Where.
+    /// Where: the item, or an attribute of it.
     pub(crate) at: &'a str,
+    /// Of which entry of that attribute.
+    pub(crate) id: Option<&'a str>,
     /// What stands there.
     pub(crate) attributes: &'a Item,
 }
 
 impl Entry<'_> {
     pub(crate) fn wrong(&self, name: &str) -> Damage {
-        Damage(format!("{name} in {} is missing or not as it should be", self.at))
+        let (dot, id) = self.id.map_or(("", ""), |id| (".", id));
+        Damage(format!("{name} in {}{dot}{id} is missing or not as it should be", self.at))
     }
 
     pub(crate) fn value<T>(&self, name: &str, read: impl FnOnce(&AttributeValue) -> Option<T>) -> Result<T, Damage> {
@@ -304,23 +309,20 @@ impl Entry<'_> {
         self.attributes.get(name).map(|value| read(value).ok_or_else(|| self.wrong(name))).transpose()
     }
 
-    fn list<T>(&self, name: &str, read: impl Fn(String) -> T) -> Result<Vec<T>, Damage> {
+    fn list<T>(&self, name: &str, read: impl Fn(&str) -> T) -> Result<Vec<T>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_l().ok()).ok_or_else(|| self.wrong(name))?;
-        values
-            .iter()
-            .map(|value| as_text(value).map(|id| read(id.to_owned())).ok_or_else(|| self.wrong(name)))
-            .collect()
+        values.iter().map(|value| as_text(value).map(&read).ok_or_else(|| self.wrong(name))).collect()
     }
 
     fn map<K: Ord, V>(
         &self,
         name: &str,
-        key: impl Fn(String) -> K,
+        key: impl Fn(&str) -> K,
         read: impl Fn(&AttributeValue) -> Option<V>,
     ) -> Result<BTreeMap<K, V>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
         let read = |(id, value): (&String, &AttributeValue)| {
-            Ok((key(id.clone()), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?))
+            Ok((key(id), read(value).ok_or_else(|| self.wrong(&format!("{name}.{id}")))?))
         };
         values.iter().map(read).collect()
     }
@@ -328,14 +330,13 @@ impl Entry<'_> {
     fn map_of<K: Ord, V>(
         &self,
         name: &str,
-        key: impl Fn(String) -> K,
+        key: impl Fn(&str) -> K,
         read: impl Fn(&Entry<'_>) -> Result<V, Damage>,
     ) -> Result<BTreeMap<K, V>, Damage> {
         let values = self.attributes.get(name).and_then(|value| value.as_m().ok()).ok_or_else(|| self.wrong(name))?;
         let read = |(id, value): (&String, &AttributeValue)| {
-            let at = format!("{name}.{id}");
-            let attributes = value.as_m().map_err(|_| self.wrong(&at))?;
-            Ok((key(id.clone()), read(&Entry { at: &at, attributes })?))
+            let attributes = value.as_m().map_err(|_| self.wrong(&format!("{name}.{id}")))?;
+            Ok((key(id), read(&Entry { at: name, id: Some(id), attributes })?))
         };
         values.iter().map(read).collect()
     }

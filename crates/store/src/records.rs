@@ -189,7 +189,7 @@ impl Store {
 }
 
 fn read_control(item: &Item) -> Result<Control, Damage> {
-    let entry = Entry { at: names::CONTROL, attributes: item };
+    let entry = Entry { at: names::CONTROL, id: None, attributes: item };
     let version = entry.number(names::VERSION)?;
     let content: Control = serde_json::from_str(entry.text(names::CONTROL_JSON)?)
         .map_err(|error| Damage(format!("{}: {error}", names::CONTROL_JSON)))?;
@@ -199,7 +199,8 @@ fn read_control(item: &Item) -> Result<Control, Damage> {
 /// A record without a heartbeat, or without a history, is a whole one: either may come first.
 fn record(instance: &InstanceId, item: &Item) -> Result<InstanceRecord, StoreError> {
     let key = names::instance_key(instance);
-    read_record(instance, &Entry { at: "the record", attributes: item }).map_err(|damage| damaged(&key, &damage))
+    read_record(instance, &Entry { at: "the record", id: None, attributes: item })
+        .map_err(|damage| damaged(&key, &damage))
 }
 
 fn read_record(instance: &InstanceId, entry: &Entry<'_>) -> Result<InstanceRecord, Damage> {
@@ -222,7 +223,7 @@ fn read_history(value: &AttributeValue) -> Option<Vec<HistoryEntry>> {
 }
 
 fn read_line(value: &AttributeValue) -> Option<HistoryEntry> {
-    let line = Entry { at: names::HISTORY, attributes: value.as_m().ok()? };
+    let line = Entry { at: names::HISTORY, id: None, attributes: value.as_m().ok()? };
     Some(HistoryEntry {
         at: line.time("at").ok()?,
         what: line.text("what").ok()?.to_owned(),

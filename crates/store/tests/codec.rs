@@ -53,16 +53,14 @@ fn member() -> impl Strategy<Value = Member> {
     let kind = (name(), name(), market(), any::<u64>()).prop_map(|(instance_type, zone, market, template_version)| {
         Kind { instance_type, zone, market, template_version }
     });
-    (text(), text(), whole(), time(), whole(), kind).prop_map(
-        |(address, key, boot_id, since, served, kind)| Member {
-            address,
-            key: NodeKey::trusted(key),
-            boot_id,
-            since,
-            served,
-            kind,
-        },
-    )
+    (text(), text(), whole(), time(), whole(), kind).prop_map(|(address, key, boot_id, since, served, kind)| Member {
+        address,
+        key: NodeKey::trusted(key),
+        boot_id,
+        since,
+        served,
+        kind,
+    })
 }
 
 /// As large as a number can be that is counted on from.

@@ -1,10 +1,8 @@
 //! The two engines in process: the embedded DynamoDB and the simulated EC2, request in and answer out.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::{Database, DynoxideError};
 use ec2_sim::{Answer, Ec2};
+use pool_store::codec::Item;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -66,31 +64,11 @@ fn carry_out<Q: DeserializeOwned, A: Serialize>(
 
 /// One item, as it is.
 #[must_use]
-pub fn item(database: &Database, key: &str) -> Option<HashMap<String, AttributeValue>> {
+pub fn item(database: &Database, key: &str) -> Option<Item> {
     let request = json!({"TableName": TABLE, "Key": {"pk": {"S": key}}, "ConsistentRead": true});
     let (_, body) = dynamodb(database, "GetItem", request.to_string().as_bytes());
     let answer: Value = serde_json::from_str(&body).ok()?;
-    let item = answer.get("Item")?.as_object()?;
-    Some(item.iter().map(|(name, value)| (name.clone(), attribute(value))).collect())
-}
-
-/// An attribute of DynamoDB's JSON.
-fn attribute(value: &Value) -> AttributeValue {
-    let Some((kind, value)) = value.as_object().and_then(|object| object.iter().next()) else {
-        return AttributeValue::Null(true);
-    };
-    let text = || value.as_str().unwrap_or_default().to_owned();
-    match kind.as_str() {
-        "S" => AttributeValue::S(text()),
-        "N" => AttributeValue::N(text()),
-        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap_or_default()),
-        "L" => AttributeValue::L(value.as_array().into_iter().flatten().map(attribute).collect()),
-        "M" => {
-            let entries = value.as_object().into_iter().flatten();
-            AttributeValue::M(entries.map(|(name, value)| (name.clone(), attribute(value))).collect())
-        }
-        _ => AttributeValue::Null(true),
-    }
+    Some(pool_bench::item::of_json(answer.get("Item")?))
 }
 
 /// Makes the pool's launch template and answers its id.

@@ -1,6 +1,7 @@
 //! The policy engine seen at work from outside: the real binaries, the simulated EC2 with its machines, `poolctl`, and time
 //! that passes sixty times as fast. Each test is named by the part of the policy that it shows.
 
+mod starts;
 mod system;
 
 use reqwest::Method;

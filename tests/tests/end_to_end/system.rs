@@ -52,7 +52,7 @@ impl Answer {
 
 /// The directory of the binaries, which are up to date afterwards.
 #[expect(clippy::disallowed_methods, reason = "cargo must not find what the test runner has told this test")]
-fn binaries() -> PathBuf {
+pub(crate) fn binaries() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["build", "--quiet", "--workspace", "--all-targets"]).current_dir(pool_tests::request::root());
     // Cargo takes what was compiled under other values of these for out of date.

@@ -41,9 +41,15 @@ fn spoil(request: Request, random: &mut Random) -> (&'static str, Request, &'sta
             1 if route.key().contains("{id}") => return ("id", bad_id(request, random), &[400, 403]),
             2 | 3 if route.takes_body() => return ("body", bad_body(request, random), &[400, 413]),
             4 if route == Route::Acquire => return ("key", bad_key(request, random), &[400]),
+            4 if route == Route::Pool => return ("page", bad_page(request, random), &[400]),
             _ => {}
         }
     }
+}
+
+fn bad_page(request: Request, random: &mut Random) -> Request {
+    const PAGES: [&str; 8] = ["", "-1", "+1", "1.0", "0x1", "4294967296", "first", "1,2"];
+    request.query("from_shard", PAGES[random.below(PAGES.len())])
 }
 
 fn bad_signer(mut request: Request, random: &mut Random) -> Request {

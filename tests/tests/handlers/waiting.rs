@@ -211,3 +211,29 @@ async fn a_held_request_whose_wait_is_over_is_told_that_nothing_was_free() {
     answer.is_problem(503, "nothing-free");
     assert!(stage.shard(0).await.queue.is_empty());
 }
+
+/// A refused write is billed as one of the whole item, and a release could have been in its place.
+#[tokio::test]
+async fn a_process_that_was_refused_reads_the_shard_before_it_asks_again() {
+    let (mut stage, held) = pool_of_one(&[]).await;
+    let requests = stage.table.requests.clone();
+    let asks = async |stage: &Stage| {
+        let _ = requests.take();
+        stage.acquire(BOB, &json!({})).await.is_problem(503, "nothing-free");
+        requests.of_shards()
+    };
+    assert_eq!(asks(&stage).await, ["UpdateItem shard#0"]);
+    assert_eq!(asks(&stage).await, ["GetItem shard#0"]);
+    stage.clock.pass(2);
+    assert_eq!(asks(&stage).await, ["UpdateItem shard#0"], "what it knows is too old");
+
+    let refused = stage.deploy(&[("POOL_MAX", "1"), ("POOL_MIN_AVAILABLE", "1")]);
+    stage.release(ANN, &held).await.is(204);
+    let _ = requests.take();
+    stage.call_in(&refused, Request::new(Route::Acquire).by(BOB).json(&json!({}))).await.is(201);
+    assert_eq!(
+        requests.of_shards(),
+        ["GetItem shard#0", "UpdateItem shard#0"],
+        "nobody is told none while one is free"
+    );
+}

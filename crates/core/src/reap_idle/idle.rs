@@ -54,6 +54,9 @@ fn spare(seen: Snapshot<'_>, fences: &Fences<'_>, long_enough: impl Fn(Timestamp
 /// who would be handed each of them for ever.
 pub(super) fn above_the_cap(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
     let cap = seen.cap();
+    if fences.shards().map(|shard| shard.leases.len() as u64).sum::<u64>() <= cap {
+        return;
+    }
     let mut leased: Vec<(Timestamp, ShardNo, InstanceId)> = Vec::new();
     for shard in fences.shards() {
         let staying = shard.leases.values().filter(|instance| !shard.leaving.contains_key(*instance));
@@ -111,8 +114,10 @@ impl Zones {
                 if shard.leaving.contains_key(instance) || shard.stopped.contains_key(instance) {
                     continue;
                 }
-                let (count, _) = zones.idle.entry(member.kind.zone.clone()).or_default();
-                *count += 1;
+                match zones.idle.get_mut(&member.kind.zone) {
+                    Some((count, _)) => *count += 1,
+                    None => drop(zones.idle.insert(member.kind.zone.clone(), (1, Vec::new()))),
+                }
             }
             for instance in &shard.free {
                 let Some(member) = shard.members.get(instance) else { continue };

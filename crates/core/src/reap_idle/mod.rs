@@ -19,10 +19,10 @@ use crate::time::Timestamp;
 
 use fence::{Candidate, Fences, each_member};
 pub use reconcile::{
-    Ec2Instance, Ec2State, Ec2Word, Orphan, forgettable, gone, judge_orphan, orphans, start_again, stop_again, stopped,
-    to_terminate, unlisted,
+    Ec2Instance, Ec2State, Ec2Word, Orphan, forgettable, gone, judge_orphan, located, orphans, start_again, stop_again,
+    stopped, to_terminate, unlisted,
 };
-use unhealthy::Ailing;
+use unhealthy::{Ailing, Lost};
 
 /// The order to keep an instance that is gone is forgotten after so many seconds.
 const ORDER_FRESH_SECONDS: u64 = 600;
@@ -61,10 +61,12 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     let mut fences = Fences::new(seen.shards);
     // What EC2 itself has ended is no removal of ours: no budget may keep it where callers are given it. Nor is there one
     // for what the operator asked for.
-    fences.all(unhealthy::ended(seen, ec2));
+    let told = ec2.of_members(seen);
+    let Lost { ended, vanished } = unhealthy::lost(seen, ec2, &told);
+    fences.all(ended);
     fences.all(drained(seen));
     fences.within(budget(seen));
-    fences.all(unhealthy::vanished(seen, ec2));
+    fences.all(vanished);
     let (stuck, Ailing { ill, silent }) = (unhealthy::stuck(seen), unhealthy::ailing(seen));
     let boots = stuck.iter().chain(&ill).filter(|(_, failed)| *failed).map(|(it, _)| &it.instance);
     control.breaker = control.breaker.after_failures(boots, seen.policy, seen.now);
@@ -73,13 +75,13 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     fences.all(ill.into_iter().map(|(candidate, _)| candidate));
     fences.all(silent);
     control.operator.cordoned.retain(|instance, order| {
-        let is_member = seen.members().any(|(_, member, _)| member == instance);
+        let is_member = seen.shards.iter().any(|shard| shard.members.contains_key(instance));
         // An order is written before its instance is withdrawn, and may have come between two readings.
         is_member || seen.now < order.at + ORDER_FRESH_SECONDS
     });
     let looked = control.clone();
     let seen = Snapshot { control: &looked, ..seen };
-    let outdated = replace::plan(seen, ec2, &mut control, &mut fences);
+    let outdated = replace::plan(seen, &told, &mut control, &mut fences);
     idle::stop(seen, &outdated, &mut fences);
     // What is idle is judged on what the urgent removals leave over.
     idle::remove(seen, &mut fences);

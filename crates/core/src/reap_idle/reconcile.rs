@@ -1,8 +1,9 @@
 //! EC2 against the shards, both ways: what EC2 has and no shard knows, and what leaves or is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
+use crate::on_instance_state_change::locate;
 use crate::policy::Policy;
 use crate::shard::{Kind, Leaving, Member, Place, Shard, StopPhase, Transition};
 use crate::snapshot::Snapshot;
@@ -55,7 +56,7 @@ pub enum Ec2State {
 #[derive(Debug, Clone, Default)]
 pub struct Ec2Word {
     /// The list by tag.
-    pub listed: BTreeMap<InstanceId, Ec2Instance>,
+    pub listed: HashMap<InstanceId, Ec2Instance>,
     /// Members asked for by id.
     pub asked: BTreeMap<InstanceId, Option<Ec2Instance>>,
 }
@@ -70,12 +71,37 @@ pub(super) enum Word<'a> {
     Found(&'a Ec2Instance),
 }
 
+/// What EC2 says of one member, as far as the plan asks.
+#[derive(Clone, Copy)]
+pub(super) enum Told {
+    /// Nothing.
+    NotAsked,
+    /// It does not know it.
+    Unknown,
+    /// It has it.
+    Found { state: Ec2State, launched_at: Timestamp },
+}
+
 impl Ec2Word {
+    /// What it says of each member, in the order of [`Snapshot::members`]: in a large pool a look is dear, and several
+    /// rules want it.
+    pub(super) fn of_members(&self, seen: Snapshot<'_>) -> Vec<Told> {
+        let told = |instance| match self.of(instance) {
+            Word::Found(found) => Told::Found { state: found.state, launched_at: found.launched_at },
+            Word::Unknown => Told::Unknown,
+            Word::NotAsked => Told::NotAsked,
+        };
+        seen.members().map(|(_, instance, _)| told(instance)).collect()
+    }
+
     pub(super) fn of(&self, instance: &InstanceId) -> Word<'_> {
-        match (self.listed.get(instance), self.asked.get(instance)) {
-            (Some(found), _) | (None, Some(Some(found))) => Word::Found(found),
-            (None, Some(None)) => Word::Unknown,
-            (None, None) => Word::NotAsked,
+        if let Some(found) = self.listed.get(instance) {
+            return Word::Found(found);
+        }
+        match self.asked.get(instance) {
+            Some(Some(found)) => Word::Found(found),
+            Some(None) => Word::Unknown,
+            None => Word::NotAsked,
         }
     }
 
@@ -95,9 +121,23 @@ impl Ec2Word {
 
 /// Members that a list by tag lacks; each must be asked for by id before anything is concluded.
 #[must_use]
-pub fn unlisted(shards: &[Shard], listed: &BTreeMap<InstanceId, Ec2Instance>) -> Vec<InstanceId> {
+pub fn unlisted(shards: &[Shard], ec2: &Ec2Word) -> Vec<InstanceId> {
     let members = shards.iter().flat_map(|shard| shard.members.keys());
-    members.filter(|instance| !listed.contains_key(*instance)).cloned().collect()
+    members.filter(|instance| !ec2.listed.contains_key(*instance)).cloned().collect()
+}
+
+/// What EC2 tells of the members' addresses and zones that their shards do not know yet.
+#[must_use]
+pub fn located(shards: &[Shard], ec2: &Ec2Word) -> Vec<(ShardNo, Transition)> {
+    let mut news = Vec::new();
+    for shard in shards {
+        for instance in shard.members.keys() {
+            if let Word::Found(found) = ec2.of(instance) {
+                news.extend(locate(shard, found).map(|write| (shard.number, write)));
+            }
+        }
+    }
+    news
 }
 
 /// Instances to terminate now: they leave, EC2 still has them, no lease is on them or their deadline has passed, and the
@@ -170,17 +210,26 @@ pub struct Orphan {
 /// a move between the reads of two shards looks the same.
 #[must_use]
 pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp) -> Vec<Orphan> {
+    // A pool may have as many instances as shards times sixteen, so nothing here looks through all shards for each.
+    let members: HashSet<&InstanceId> = shards.iter().flat_map(|shard| shard.members.keys()).collect();
+    let intents: HashSet<&LaunchToken> = shards.iter().flat_map(|shard| shard.intents.keys()).collect();
+    let buried: HashSet<&str> = shards.iter().flat_map(|shard| shard.tombstones.keys()).map(String::as_str).collect();
+    let numbers: HashSet<ShardNo> = shards.iter().map(|shard| shard.number).collect();
     let alive = |found: &&Ec2Instance| matches!(found.state, Ec2State::Pending | Ec2State::Running | Ec2State::Stopped);
-    let known = |found: &Ec2Instance| shards.iter().any(|shard| shard.members.contains_key(&found.instance));
     let grace_seconds = policy.reconcile_grace_seconds.max(YOUNG_SECONDS);
     let old = |found: &&Ec2Instance| now.seconds_since(found.launched_at) > grace_seconds;
-    let intended = |found: &Ec2Instance| {
-        found.launch.as_ref().is_some_and(|launch| shards.iter().any(|shard| shard.intents.contains_key(launch)))
-    };
-    let home = |found: &Ec2Instance| found.shard.filter(|n| shards.iter().any(|s| s.number == *n)).unwrap_or(0);
+    let known = |found: &Ec2Instance| members.contains(&found.instance);
+    let intended = |found: &Ec2Instance| found.launch.as_ref().is_some_and(|launch| intents.contains(launch));
+    let home = |found: &Ec2Instance| found.shard.filter(|number| numbers.contains(number)).unwrap_or(0);
     let unknown = ec2.listed.values().filter(alive).filter(old).filter(|found| !known(found) && !intended(found));
-    let buried = |found: &Ec2Instance| shards.iter().any(|s| s.tombstones.contains_key(found.instance.as_str()));
-    unknown.map(|found| Orphan { shard: home(found), buried: buried(found), found: found.clone() }).collect()
+    let orphan = |found: &Ec2Instance| Orphan {
+        shard: home(found),
+        buried: buried.contains(found.instance.as_str()),
+        found: found.clone(),
+    };
+    let mut orphans: Vec<Orphan> = unknown.map(orphan).collect();
+    orphans.sort_by(|a, b| a.found.instance.cmp(&b.found.instance));
+    orphans
 }
 
 /// What to do with an orphan, given its shard as a second reading has it: a running one with room is taken in and must

@@ -12,7 +12,7 @@ use crate::ids::InstanceId;
 use crate::policy::Policy;
 use crate::reap_idle::budget;
 use crate::reap_idle::fence::{Candidate, Fences};
-use crate::reap_idle::reconcile::Ec2Word;
+use crate::reap_idle::reconcile::Told;
 use crate::scale;
 use crate::shard::{Member, Place, Shard};
 use crate::snapshot::Snapshot;
@@ -24,11 +24,11 @@ const RETIRING_MAX: usize = 16;
 /// Plans the replacements, remembers in `control` who waits for one, and answers all that should be replaced.
 pub(super) fn plan(
     seen: Snapshot<'_>,
-    ec2: &Ec2Word,
+    told: &[Told],
     control: &mut Control,
     fences: &mut Fences<'_>,
 ) -> BTreeSet<InstanceId> {
-    let due: Vec<(Candidate, bool)> = due(seen, ec2);
+    let due: Vec<(Candidate, bool)> = due(seen, told);
     let all = due.iter().map(|(candidate, _)| candidate.instance.clone()).collect();
     let is_free_and_due =
         |instance: &InstanceId| due.iter().any(|(candidate, free)| *free && candidate.instance == *instance);
@@ -101,21 +101,24 @@ fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>) -> bool {
 }
 
 /// What should be replaced, oldest first, and whether it is free.
-fn due(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<(Candidate, bool)> {
+fn due(seen: Snapshot<'_>, told: &[Told]) -> Vec<(Candidate, bool)> {
     let mut due = Vec::new();
-    for (shard, instance, member) in seen.members() {
-        let leased = match shard.place_of(instance) {
-            Some(Place::Leased(_)) => true,
-            // A stopped one serves nobody and is refilled in the background.
-            Some(Place::Free(_) | Place::Stopped(_)) => false,
-            _ => continue,
+    for ((shard, instance, member), told) in seen.members().zip(told) {
+        let launched_at = match told {
+            Told::Found { launched_at, .. } => Some(*launched_at),
+            Told::Unknown | Told::NotAsked => None,
         };
-        let launched_at = ec2.listed.get(instance).map(|found| found.launched_at);
-        if shard.leaving.contains_key(instance) {
+        // Most are due in no place, and to find the place of each takes long in a large pool.
+        if why(seen, member, launched_at, true).is_none() || shard.leaving.contains_key(instance) {
             continue;
         }
-        if let Some(why) = why(seen, member, launched_at, leased) {
-            let free = shard.free.contains(instance);
+        let place = shard.place_of(instance);
+        // A stopped one serves nobody and is refilled in the background.
+        if !matches!(place, Some(Place::Leased | Place::Free(_) | Place::Stopped(_))) {
+            continue;
+        }
+        if let Some(why) = why(seen, member, launched_at, place == Some(Place::Leased)) {
+            let free = matches!(place, Some(Place::Free(_)));
             due.push((launched_at.unwrap_or(seen.now), Candidate::new(shard, instance, &why, Timestamp::NEVER), free));
         }
     }

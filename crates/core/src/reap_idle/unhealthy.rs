@@ -1,34 +1,40 @@
 //! What must go since it does not serve any more: ended by EC2, unknown to it, never ready, silent, or not as it should be.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use crate::ids::InstanceId;
 use crate::node::InstanceRecord;
 use crate::reap_idle::fence::{Candidate, each_member};
-use crate::reap_idle::reconcile::{Ec2State, Ec2Word, Word};
+use crate::reap_idle::reconcile::{Ec2State, Ec2Word, Told, Word};
 use crate::shard::{Place, StopPhase};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
-/// Members that EC2 says are terminated. Spot losses and hand terminations that no event told end here.
-pub(super) fn ended(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<Candidate> {
-    each_member(seen.shards, |shard, instance, _| match ec2.of(instance) {
-        Word::Found(found) => match found.state {
-            Ec2State::Terminated => Some(Candidate::new(shard, instance, "EC2 terminated it", seen.now)),
-            Ec2State::ShuttingDown => Some(Candidate::new(shard, instance, "EC2 shuts it down", seen.now)),
-            _ => None,
-        },
-        Word::Unknown | Word::NotAsked => None,
-    })
+/// Members that EC2 has no more.
+#[derive(Default)]
+pub(super) struct Lost {
+    /// Those that it says are terminated. Spot losses and hand terminations that no event told end here.
+    pub(super) ended: Vec<Candidate>,
+    /// Those that it does not know although asked by id. Its word alone could be a fault of the listing, so this is
+    /// within the budget.
+    pub(super) vanished: Vec<Candidate>,
 }
 
-/// Members that EC2 does not know although asked by id. Its word alone could be a fault of the listing, so this is
-/// within the budget.
-pub(super) fn vanished(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<Candidate> {
-    each_member(seen.shards, |shard, instance, member| {
-        let vanished = ec2.has_forgotten(instance, member, seen.policy, seen.now);
-        vanished.then(|| Candidate::new(shard, instance, "EC2 does not know it any more", seen.now))
-    })
+/// Looks for members that EC2 has no more.
+pub(super) fn lost(seen: Snapshot<'_>, ec2: &Ec2Word, words: &[Told]) -> Lost {
+    let mut found = Lost::default();
+    for ((shard, instance, member), told) in seen.members().zip(words) {
+        let (list, why) = match told {
+            Told::Found { state: Ec2State::Terminated, .. } => (&mut found.ended, "EC2 terminated it"),
+            Told::Found { state: Ec2State::ShuttingDown, .. } => (&mut found.ended, "EC2 shuts it down"),
+            Told::Unknown if ec2.has_forgotten(instance, member, seen.policy, seen.now) => {
+                (&mut found.vanished, "EC2 does not know it any more")
+            }
+            _ => continue,
+        };
+        list.push(Candidate::new(shard, instance, why, seen.now));
+    }
+    found
 }
 
 /// Members that did not say `ready` in time, after their launch or after a lease; true for a first boot. One that was ready
@@ -82,13 +88,11 @@ pub(super) struct Ailing {
 /// Looks at the nodes that should serve. A leased one leaves after its lease: its holder knows best whether it still
 /// works. One that leaves anyway would make the others' silence look like a fault of ours.
 pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
-    let records: BTreeMap<&InstanceId, &InstanceRecord> = seen.records.iter().map(|r| (&r.instance, r)).collect();
+    let records: HashMap<&InstanceId, &InstanceRecord> = seen.records.iter().map(|r| (&r.instance, r)).collect();
     let limit = seen.policy.silence_limit_seconds();
     let (mut found, mut serving) = (Ailing::default(), 0);
     for (shard, instance, member) in seen.members() {
-        let place = shard.place_of(instance);
-        let serves = matches!(place, Some(Place::Free(_) | Place::Leased(_) | Place::Resetting(_)));
-        if !serves || shard.leaving.contains_key(instance) {
+        if !shard.serves(instance) {
             continue;
         }
         serving += 1;
@@ -98,7 +102,7 @@ pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
         if seen.now.seconds_since(heard) > limit {
             found.silent.push(candidate("its heartbeats stopped"));
         } else if record.is_some_and(|record| !record.healthy) {
-            let never_served = member.served == 0 && !matches!(place, Some(Place::Leased(_)));
+            let never_served = member.served == 0 && shard.place_of(instance) != Some(Place::Leased);
             found.ill.push((candidate("its health check fails"), never_served));
         }
     }

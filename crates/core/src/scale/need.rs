@@ -45,7 +45,7 @@ pub fn need(seen: Snapshot<'_>) -> Need {
     let target = wanted.min(cap);
     let there: u64 = seen.shards.iter().map(|shard| shard.serving_here() + shard.intended()).sum();
     let missing_in_tier = if drained { 0 } else { seen.missing_in_stopped_tier() };
-    let for_tier = missing_in_tier.min(seen.stoppable());
+    let for_tier = if missing_in_tier > 0 { missing_in_tier.min(seen.stoppable()) } else { 0 };
     let late = if waiting > 0 { late_boots(seen).min(waiting) } else { 0 };
     let (retiring, present) = (retiring(seen), there.saturating_sub(for_tier));
     let present = present.saturating_sub(retiring).saturating_sub(late);

@@ -14,8 +14,8 @@ use crate::time::Timestamp;
 pub enum Place {
     /// In `free`, at this position.
     Free(u64),
-    /// Under this lease.
-    Leased(LeaseRef),
+    /// Under the lease that [`Shard::lease_on`] tells.
+    Leased,
     /// Booting since this epoch.
     Booting(Epoch),
     /// In the stopped tier.
@@ -124,8 +124,8 @@ impl Shard {
         if let Some(position) = self.free.iter().position(|free| free == instance) {
             return Some(Place::Free(position as u64));
         }
-        if let Some(lease) = self.lease_on(instance) {
-            return Some(Place::Leased(lease));
+        if self.leases.values().any(|leased| leased == instance) {
+            return Some(Place::Leased);
         }
         if let Some(epoch) = self.booting.get(instance) {
             return Some(Place::Booting(*epoch));
@@ -163,6 +163,16 @@ impl Shard {
                 || self.stopped.contains_key(instance)
         };
         self.members.keys().filter(|instance| !elsewhere(instance)).count() as u64
+    }
+
+    /// Whether a member is free, leased or being cleaned, and stays.
+    #[must_use]
+    pub fn serves(&self, instance: &InstanceId) -> bool {
+        let elsewhere = self.leaving.contains_key(instance)
+            || self.booting.contains_key(instance)
+            || self.stopped.contains_key(instance)
+            || self.transfers.contains_key(instance);
+        !elsewhere && self.members.contains_key(instance)
     }
 
     /// Members that boot and stay.

@@ -162,11 +162,12 @@ fn a_look_confirms_replaces_and_gives_up_for_its_owner() {
 }
 
 #[test]
-fn a_request_without_a_key_goes_to_the_shard_with_most_free() {
+fn a_request_without_a_key_goes_where_something_is_free_and_more_often_where_more_is() {
     let layout = Layout { shards: 3, ..Layout::default() };
-    let of = |shards: &[Shard], keyed| elsewhere(shards, keyed, &layout);
+    let of = |shards: &[Shard], keyed| elsewhere(shards, keyed, &layout, 5);
     let shards = [shard(0).held(1, 1), shard(1).free(2).free(3), shard(2).free(4)];
-    assert_eq!(of(&shards, false), Some(Elsewhere::Ask(1)));
+    let drawn: Vec<_> = (0..6).map(|drawn| elsewhere(&shards, false, &layout, drawn)).collect();
+    assert_eq!(drawn, [1, 1, 2, 1, 1, 2].map(|shard| Some(Elsewhere::Ask(shard))));
     assert_eq!(of(&shards, true), Some(Elsewhere::Bring), "a key is tied to its home");
     assert_eq!(of(&shards[..1], false), None);
     assert_eq!(of(&shards[..1], true), None);
@@ -177,7 +178,7 @@ fn a_request_without_a_key_goes_to_the_shard_with_most_free() {
 fn from_a_shard_that_is_nobodys_home_an_instance_is_brought() {
     let layout = Layout { shards: 3, ..Layout::default() };
     let retired = || shard(3).free(1).free(2).free(3);
-    assert_eq!(elsewhere(&[retired()], false, &layout), Some(Elsewhere::Bring));
+    assert_eq!(elsewhere(&[retired()], false, &layout, 1), Some(Elsewhere::Bring));
     let with_a_home = [shard(2).free(4), retired()];
-    assert_eq!(elsewhere(&with_a_home, false, &layout), Some(Elsewhere::Ask(2)), "asking is the shorter way");
+    assert_eq!(elsewhere(&with_a_home, false, &layout, 1), Some(Elsewhere::Ask(2)), "asking is the shorter way");
 }

@@ -1,6 +1,6 @@
 //! What EC2 has and no shard knows, what the shards know and EC2's list lacks, and which tombstones may be forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey};
 use pool_core::policy::Policy;
@@ -9,7 +9,7 @@ use pool_core::shard::{Fate, Member, Shard, Transition};
 
 use crate::given::{Given, NOW, found, instance, launch_token, policy, shard, transfer_id};
 
-fn listed(found: &Ec2Instance) -> BTreeMap<InstanceId, Ec2Instance> {
+fn listed(found: &Ec2Instance) -> HashMap<InstanceId, Ec2Instance> {
     [(found.instance.clone(), found.clone())].into()
 }
 
@@ -21,8 +21,9 @@ fn orphans_of(found: &Ec2Instance, shards: &[Shard], policy: &Policy) -> Vec<Orp
 #[test]
 fn members_that_the_list_lacks_are_asked_for() {
     let shards = [shard(7).free(1).held(2, 1), shard(8).booting(3)];
-    assert_eq!(unlisted(&shards, &listed(&found(2, Ec2State::Running))), [instance(1), instance(3)]);
-    assert_eq!(unlisted(&[], &BTreeMap::new()), []);
+    let ec2 = Ec2Word { listed: listed(&found(2, Ec2State::Running)), ..Ec2Word::default() };
+    assert_eq!(unlisted(&shards, &ec2), [instance(1), instance(3)]);
+    assert_eq!(unlisted(&[], &Ec2Word::default()), []);
 }
 
 #[test]

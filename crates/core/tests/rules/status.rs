@@ -77,6 +77,7 @@ fn the_pool_is_the_sum_of_its_shards_their_instances_and_what_failed() {
             line(29, 8, "moving"),
             line(30, 8, "stopped"),
         ],
+        next_shard: None,
         offerings: vec![OfferingLine {
             offering: "a/s/spot".to_owned(),
             cooling_until: "2026-11-23T18:13:21Z".to_owned(),
@@ -97,7 +98,24 @@ fn the_pool_is_the_sum_of_its_shards_their_instances_and_what_failed() {
         measures: MeasuresLine { boot_seconds: None, lease_age_seconds: None, kept_for_busy_nodes: 0 },
         operator: OperatorLine::default(),
     };
-    assert_eq!(pool("browsers", seen(&[first(), second()], &control, &policy())), expected);
+    assert_eq!(pool("browsers", seen(&[first(), second()], &control, &policy()), 0), expected);
+}
+
+/// Each has a member and so two lines; a page ends with the shard that brings it to two thousand.
+#[test]
+fn a_large_pool_comes_in_pages_that_have_each_shard_once_and_the_same_sums() {
+    let shards: Vec<Shard> = (0..2_500).map(|number| shard(number).free(u64::from(number))).collect();
+    let (control, policy) = (Control::default(), policy());
+    let page = |from| pool("browsers", seen(&shards, &control, &policy), from);
+    let pages = [page(0), page(1_000), page(2_000)];
+    assert_eq!(pages.each_ref().map(|page| page.next_shard), [Some(1_000), Some(2_000), None]);
+    assert!(pages.iter().all(|page| page.totals.free == 2_500 && page.growth == pages[0].growth));
+    let told: Vec<u32> = pages.iter().flat_map(|page| page.shards.iter().map(|line| line.shard)).collect();
+    assert_eq!(told, (0..2_500).collect::<Vec<_>>());
+    let of_instances: Vec<u32> = pages.iter().flat_map(|page| page.instances.iter().map(|line| line.shard)).collect();
+    assert_eq!(of_instances, told);
+    let beyond = page(2_500);
+    assert!(beyond.shards.is_empty() && beyond.instances.is_empty() && beyond.next_shard.is_none(), "{beyond:?}");
 }
 
 #[test]
@@ -118,7 +136,7 @@ fn what_is_learnt_and_ordered_is_shown() {
         },
         ..Control::default()
     };
-    let shown = pool("browsers", seen(&[first()], &control, &policy()));
+    let shown = pool("browsers", seen(&[first()], &control, &policy()), 0);
     let paused = OrderLine { at: "2026-11-23T18:13:00Z".to_owned(), why: "the image is bad".to_owned() };
     assert_eq!(shown.operator, OperatorLine { paused: Some(paused), drained: None, max_instances: Some(6) });
     let measures = MeasuresLine { boot_seconds: Some(31), lease_age_seconds: Some(32), kept_for_busy_nodes: 3 };
@@ -140,7 +158,7 @@ fn what_is_learnt_and_ordered_is_shown() {
     let cordoned = InstanceLine { cordoned: Some("a look at it".to_owned()), ..line(2, 7, "leased") };
     assert_eq!(shown.instances[..2], [retiring, cordoned]);
     let drained = Orders { drained: Some(order("moving")), ..Orders::default() };
-    let shown = pool("browsers", seen(&[], &Control { operator: drained, ..Control::default() }, &policy()));
+    let shown = pool("browsers", seen(&[], &Control { operator: drained, ..Control::default() }, &policy()), 0);
     assert_eq!(shown.operator.drained.map(|order| order.why), Some("moving".to_owned()));
 }
 

@@ -107,6 +107,26 @@ impl Api {
         serde_json::from_slice(&body).map_err(|_| Failure::unintelligible(&self.endpoint, status, &body))
     }
 
+    /// The pool with all its shards and instances, of which one answer may have only some.
+    pub(super) async fn pool(&self) -> Result<Value, Failure> {
+        let mut pool = self.ask(Ask::get("/v1/pool")).await?;
+        let mut next = pool["next_shard"].as_u64();
+        while let Some(from) = next {
+            let mut page = self.ask(Ask::get(format!("/v1/pool?from_shard={from}"))).await?;
+            for part in ["shards", "instances"] {
+                if let (Some(all), Some(more)) = (pool[part].as_array_mut(), page[part].as_array_mut()) {
+                    all.append(more);
+                }
+            }
+            // A pool that names no later shard would be asked for ever.
+            next = page["next_shard"].as_u64().filter(|next| *next > from);
+        }
+        if let Some(fields) = pool.as_object_mut() {
+            fields.remove("next_shard");
+        }
+        Ok(pool)
+    }
+
     async fn request(&self, ask: Ask<'_>) -> Result<Request<SdkBody>, Failure> {
         let body = ask.body.map(|body| body.to_string()).unwrap_or_default();
         let mut request = Request::builder().method(ask.method).uri(format!("{}{}", self.endpoint, ask.path));

@@ -69,9 +69,9 @@ pub async fn run<O: Write, P: Write>(
             api.ask(Ask::delete(format!("/v1/leases/{}", segment(lease)))).await?;
             around.done("given back")
         }
-        args::Ask::Status => around.print(&api.ask(Ask::get("/v1/pool")).await?, show::status),
+        args::Ask::Status => around.print(&api.pool().await?, show::status),
         args::Ask::Instances => {
-            let pool = api.ask(Ask::get("/v1/pool")).await?;
+            let pool = api.pool().await?;
             around.print(&pool["instances"], show::instances)
         }
         args::Ask::Instance { instance } => {

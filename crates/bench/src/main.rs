@@ -1,0 +1,98 @@
+//! Carries out the benchmarks and writes `docs/performance.md`: `cargo bench-pool` all of them, `cargo bench-pool claims`
+//! one. `--print` shows the tables and writes nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use pool_bench::report::{self, Section};
+use pool_bench::{counts, sections, starts, throughput};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// What is measured; everything when nothing is named.
+    parts: Vec<Part>,
+    /// Shows the tables instead of writing them.
+    #[arg(long)]
+    print: bool,
+    /// Where the functions' binaries are; they are built when it is not said.
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+}
+
+/// A part of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Requests and units of a lease.
+    Claims,
+    /// Sizes of items.
+    Sizes,
+    /// A thousand callers at once.
+    Contention,
+    /// Leases a second.
+    Throughput,
+    /// Cold starts.
+    Starts,
+    /// Plans over large pools.
+    Plans,
+    /// What a million leases cost.
+    Costs,
+}
+
+fn main() -> ExitCode {
+    let Arguments { parts, print, binaries } = Arguments::parse();
+    let parts = if parts.is_empty() { Part::value_variants().to_vec() } else { parts };
+    for part in parts {
+        let written = carry_out(part, binaries.as_deref()).and_then(|section| tell(&section, print));
+        if let Err(error) = written {
+            eprintln!("{part:?}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn carry_out(part: Part, binaries: Option<&Path>) -> Result<Section, String> {
+    eprintln!("{part:?} …");
+    match part {
+        Part::Claims => Ok(counts::run(counts::claims())),
+        Part::Sizes => Ok(counts::run(counts::sizes())),
+        Part::Contention => Ok(counts::run(counts::contention())),
+        Part::Costs => Ok(counts::run(counts::costs())),
+        Part::Plans => Ok(sections::plans()),
+        Part::Throughput => Ok(sections::throughput(in_real_time(throughput::measure(&built(binaries)?)))),
+        Part::Starts => {
+            let directory = std::env::temp_dir().join(format!("pool-bench-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
+            let measured = in_real_time(starts::measure(&built(binaries)?, &directory));
+            std::fs::remove_dir_all(&directory).map_err(|error| error.to_string())?;
+            Ok(sections::starts(&measured?))
+        }
+    }
+}
+
+fn in_real_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(work)
+}
+
+/// The directory of the functions, built as they are deployed where nobody says where they are.
+fn built(binaries: Option<&Path>) -> Result<PathBuf, String> {
+    if let Some(directory) = binaries {
+        return pool_local::compile::check(directory).map_err(|error| error.to_string());
+    }
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let cargo = option_env!("CARGO").unwrap_or("cargo");
+    in_real_time(pool_local::compile::build(cargo.as_ref(), &own)).map_err(|error| error.to_string())
+}
+
+/// Shows a section or puts it into the file.
+fn tell(section: &Section, print: bool) -> Result<(), String> {
+    if print {
+        println!("{}\n", section.text);
+        return Ok(());
+    }
+    let file: &Path = &report::file();
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    std::fs::write(file, section.placed_in(&text)?).map_err(|error| format!("{}: {error}", file.display()))
+}
