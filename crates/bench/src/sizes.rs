@@ -32,7 +32,7 @@ pub struct Size {
     pub read_units: f64,
     /// As many writes as a partition takes.
     pub writes_per_second: f64,
-    /// In a pool of [`INSTANCES`] instances, 90 % of them leased: homes of a key that have nothing free. Only without
+    /// In a pool of 256 instances, 90 % of them leased: homes of a key that have nothing free. Only without
     /// waiters.
     pub empty_homes_percent: Option<f64>,
     /// Requests of an acquire with a key there.
