@@ -3,7 +3,6 @@
 //! Rule: what does not vary (requests, units, bytes, who was told what) is also asserted in `tests/`; what varies with the
 //! machine is only ever compared with something else in the same run.
 
-pub mod bars;
 pub mod baseline;
 pub mod claim;
 pub mod cold_start;
