@@ -338,6 +338,7 @@ fn table_client(engines: &Arc<Engines>, credentials: Credentials) -> aws_sdk_dyn
         .region(Region::new("us-east-1"))
         .credentials_provider(credentials)
         .timeout_config(pool_function::boot::table_timeouts())
+        .retry_config(pool_function::boot::table_retries())
         .http_client(Way { engines: Arc::clone(engines), to_table: true })
         .endpoint_url("http://table.bench");
     aws_sdk_dynamodb::Client::from_conf(config.build())

@@ -6,18 +6,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::{HeaderName, StatusCode};
-use axum::routing::{get, post};
-use axum::{Router, response::IntoResponse};
 use tokio::net::TcpListener;
 use tokio::process::Command;
-use tokio::sync::watch;
 
-use crate::engine::lock;
+use crate::lambda::RuntimeApi;
 use crate::processes;
 
 /// An answer must have come by then.
@@ -32,7 +26,7 @@ pub struct Kind {
     pub command: Vec<String>,
     /// Where it is started.
     pub directory: PathBuf,
-    /// What it is asked first; nothing is, when it is empty.
+    /// What it is asked first.
     pub event: String,
 }
 
@@ -49,22 +43,7 @@ pub struct Start {
     pub connections: (u64, u64),
 }
 
-/// What has happened in a process so far.
-#[derive(Debug, Clone, Default)]
-struct Seen {
-    next: Option<Instant>,
-    reply: Option<Instant>,
-    body: String,
-}
-
-struct Api {
-    event: String,
-    seen: watch::Sender<Seen>,
-    connections: Box<dyn Fn() -> u64 + Send + Sync>,
-    at_next: Mutex<u64>,
-}
-
-/// Starts one process, waits for its first answer, and ends it.
+/// Starts one process, waits for its first answer, and ends it. `connections` counts those to the table.
 ///
 /// # Errors
 /// What went wrong, in words.
@@ -72,25 +51,12 @@ struct Api {
 pub async fn start(
     kind: &Kind,
     variables: &BTreeMap<String, String>,
-    connections: impl Fn() -> u64 + Send + Sync + 'static,
+    connections: impl Fn() -> u64 + Clone + Send + Sync + 'static,
 ) -> Result<Start, String> {
-    let told = |what: &str| format!("{}: {what}", kind.name);
-    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| told(&error.to_string()))?;
-    let address = listener.local_addr().map_err(|error| told(&error.to_string()))?;
+    let told = |what: &dyn std::fmt::Display| format!("{}: {what}", kind.name);
     let before = connections();
-    let seen = watch::Sender::new(Seen::default());
-    let mut changes = seen.subscribe();
-    let api = Arc::new(Api {
-        event: kind.event.clone(),
-        seen,
-        connections: Box::new(connections),
-        at_next: Mutex::default(),
-    });
-    let router = Router::new()
-        .route("/2018-06-01/runtime/invocation/next", get(next))
-        .route("/2018-06-01/runtime/invocation/{id}/response", post(reply))
-        .with_state(Arc::clone(&api));
-    let server = tokio::spawn(axum::serve(listener, router).into_future());
+    let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| told(&error))?;
+    let (api, address) = RuntimeApi::serve(listener, Box::new(connections.clone())).map_err(|error| told(&error))?;
     let began = Instant::now();
     let mut child = Command::new(&kind.command[0])
         .args(&kind.command[1..])
@@ -106,51 +72,20 @@ pub async fn start(
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| told(&error.to_string()))?;
-    let wanted = |seen: &Seen| seen.reply.is_some() || (api.event.is_empty() && seen.next.is_some());
-    let done = tokio::select! {
-        done = changes.wait_for(wanted) => done.map(|seen| seen.clone()).map_err(|error| told(&error.to_string()))?,
+        .map_err(|error| told(&error))?;
+    let answered = async { Some((api.asked().await?, api.invoke(kind.event.clone()).await?)) };
+    let (asked, answer) = tokio::select! {
+        answered = answered => answered.ok_or_else(|| told(&"it cannot be asked"))?,
         status = child.wait() => return Err(told(&format!("it ended: {status:?}"))),
-        () = tokio::time::sleep(LIMIT) => return Err(told("it does not answer")),
+        () = tokio::time::sleep(LIMIT) => return Err(told(&"it does not answer")),
     };
-    let peak_kb = child.id().and_then(processes::peak_kb).ok_or_else(|| told("it is gone"))?;
-    let connections = (*lock(&api.at_next) - before, (api.connections)() - before);
-    child.kill().await.map_err(|error| told(&error.to_string()))?;
-    server.abort();
-    let ms = |at: Option<Instant>| at.map_or(f64::NAN, |at| at.duration_since(began).as_secs_f64() * 1e3);
-    if done.body.contains("\"statusCode\":5") {
-        return Err(told(&format!("it answered {}", done.body)));
+    let peak_kb = child.id().and_then(processes::peak_kb).ok_or_else(|| told(&"it is gone"))?;
+    let connections = (asked.gauge - before, connections() - before);
+    child.kill().await.map_err(|error| told(&error))?;
+    let body = String::from_utf8_lossy(&answer.body);
+    if body.contains("\"statusCode\":5") {
+        return Err(told(&format!("it answered {body}")));
     }
-    Ok(Start { next_ms: ms(done.next), reply_ms: ms(done.reply), peak_kb, connections })
-}
-
-#[expect(clippy::disallowed_methods, reason = "a start is by the clock on the wall")]
-async fn next(State(api): State<Arc<Api>>) -> impl IntoResponse {
-    let at = Instant::now();
-    if api.seen.borrow().next.is_some() || api.event.is_empty() {
-        api.seen.send_modify(|seen| seen.next = seen.next.or(Some(at)));
-        // There is one event for each process.
-        return std::future::pending().await;
-    }
-    *lock(&api.at_next) = (api.connections)();
-    api.seen.send_modify(|seen| seen.next = Some(at));
-    let headers = [
-        (HeaderName::from_static("lambda-runtime-aws-request-id"), "8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
-        (HeaderName::from_static("lambda-runtime-deadline-ms"), "4102444800000"),
-        (
-            HeaderName::from_static("lambda-runtime-invoked-function-arn"),
-            "arn:aws:lambda:us-east-1:000000000000:function:bench",
-        ),
-    ];
-    (headers, api.event.clone())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a start is by the clock on the wall")]
-async fn reply(State(api): State<Arc<Api>>, body: String) -> StatusCode {
-    let at = Instant::now();
-    api.seen.send_modify(|seen| {
-        seen.reply = Some(at);
-        seen.body = body;
-    });
-    StatusCode::ACCEPTED
+    let ms = |at: Instant| at.duration_since(began).as_secs_f64() * 1e3;
+    Ok(Start { next_ms: ms(asked.at), reply_ms: ms(answer.at), peak_kb, connections })
 }

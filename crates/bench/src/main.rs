@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
 use pool_bench::report::{self, Section};
-use pool_bench::{counts, sections, starts, throughput};
+use pool_bench::{counts, inside, sections, starts, throughput};
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -15,6 +15,9 @@ struct Arguments {
     /// Shows the tables instead of writing them.
     #[arg(long)]
     print: bool,
+    /// Does what a part of `throughput` measures from outside.
+    #[arg(long = "inside", hide = true)]
+    is_inside: bool,
     /// Where the functions' binaries are; they are built when it is not said.
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
@@ -40,7 +43,16 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    let Arguments { parts, print, binaries } = Arguments::parse();
+    let Arguments { parts, print, is_inside, binaries } = Arguments::parse();
+    if is_inside {
+        return match in_real_time(inside::run()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let parts = if parts.is_empty() { Part::value_variants().to_vec() } else { parts };
     for part in parts {
         let written = carry_out(part, binaries.as_deref()).and_then(|section| tell(&section, print));
@@ -60,7 +72,11 @@ fn carry_out(part: Part, binaries: Option<&Path>) -> Result<Section, String> {
         Part::Contention => Ok(counts::run(counts::contention())),
         Part::Costs => Ok(counts::run(counts::costs())),
         Part::Plans => Ok(sections::plans()),
-        Part::Throughput => Ok(sections::throughput(in_real_time(throughput::measure(&built(binaries)?)))),
+        Part::Throughput => {
+            let apart = in_real_time(throughput::measure(&built(binaries)?));
+            let inside = in_real_time(inside::measure())?;
+            Ok(sections::throughput(apart, inside))
+        }
         Part::Starts => {
             let directory = std::env::temp_dir().join(format!("pool-bench-{}", std::process::id()));
             std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;

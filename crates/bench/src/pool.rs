@@ -74,12 +74,19 @@ impl Pool {
     }
 
     /// A process that has started and read the layout, which is not counted.
+    pub async fn process(&self, seed: u64) -> Process {
+        let way = self.engine.way();
+        let environment = self.environment(way.client.clone(), seed).await;
+        let _ = way.take();
+        Process { way, environment }
+    }
+
+    /// What a function's process works with once it has started.
     ///
     /// # Panics
     /// When the engine fails.
-    pub async fn process(&self, seed: u64) -> Process {
-        let way = self.engine.way();
-        let store = Store::new(way.client.clone(), TABLE);
+    pub async fn environment(&self, client: Client, seed: u64) -> Environment {
+        let store = Store::new(client, TABLE);
         let random = Mutex::new(fastrand::Rng::with_seed(seed));
         let draw = move || {
             let mut bytes = [0; Token::BYTES];
@@ -90,8 +97,7 @@ impl Pool {
         let clock = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
         let environment = Environment::new(self.settings.clone(), store, clock, Arc::new(draw));
         environment.reload_layout().await.expect("the engine answers");
-        let _ = way.take();
-        Process { way, environment }
+        environment
     }
 }
 

@@ -143,14 +143,25 @@ pub fn contention(measured: &[(Way, Outcome)]) -> Section {
 
 /// How fast leases come and go.
 #[must_use]
-pub fn throughput(measured: Throughput) -> Section {
-    let Throughput { pairs_per_second, own_cpu_us, functions_cpu_us } = measured;
+pub fn throughput(apart: Throughput, inside_pairs_per_second: f64) -> Section {
+    let Throughput { pairs_per_second, own_cpu_us, functions_cpu_us } = apart;
     let rows = [
-        ["leases granted and given back, a second".to_owned(), format!("{pairs_per_second:.0}")],
-        ["processor time of the functions for each, us".to_owned(), format!("{functions_cpu_us:.0}")],
-        ["of the engine, the Runtime API and the callers, us".to_owned(), format!("{own_cpu_us:.0}")],
+        ["in one process", &format!("{inside_pairs_per_second:.0}"), "", ""],
+        [
+            "as processes, all by HTTP",
+            &format!("{pairs_per_second:.0}"),
+            &format!("{functions_cpu_us:.0}"),
+            &format!("{own_cpu_us:.0}"),
+        ],
     ];
-    let text = format!("{}\n\n{}", machine(), table(&["", ""], &rows.map(Vec::from)));
+    let header = [
+        "",
+        "leases granted and given back, a second",
+        "processor time of the functions for each, us",
+        "of the engine, the Runtime API and the callers, us",
+    ];
+    let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+    let text = format!("{}\n\n{}", machine(), table(&header, &rows));
     Section { name: "throughput", text }
 }
 

@@ -59,7 +59,7 @@ impl Tls {
     }
 
     /// Counts the connections begun so far.
-    pub fn counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+    pub fn counter(&self) -> impl Fn() -> u64 + Clone + Send + Sync + 'static {
         let connections = Arc::clone(&self.connections);
         move || connections.load(Ordering::SeqCst)
     }

@@ -1,13 +1,20 @@
 //! How a function starts: logs, settings, clients. The only place that reads the clock and the environment.
 //!
 //! The connection to the table is opened during the start, which Lambda does not count as part of the first call.
+//!
+//! Rule: nothing is looked for that Lambda does not have. It gives region and credentials by variables
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>), so the chains that a laptop needs (profiles,
+//! roles to assume, instance metadata) are not even linked.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_config::SdkConfig;
+use aws_config::environment::EnvironmentVariableCredentialsProvider;
+use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
@@ -30,8 +37,8 @@ use crate::{metrics, trace};
 pub struct Boot {
     /// What its handler works with.
     pub environment: Environment,
-    /// For clients of other services.
-    pub sdk: SdkConfig,
+    /// For the client of EC2.
+    pub ec2: SdkConfig,
     variables: Vec<(String, String)>,
 }
 
@@ -45,15 +52,25 @@ pub async fn boot() -> Result<Boot, Error> {
     let settings = Settings::parse(&variables).inspect_err(|error| tracing::error!(%error, "cannot start"))?;
     metrics::start(&settings.pool)?;
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let sdk = aws_config::from_env().http_client(http).timeout_config(timeouts()).load().await;
-    let table = sdk.to_builder().timeout_config(table_timeouts()).build();
+    let service = |name: &str, timeouts: TimeoutConfig| {
+        let mut service = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(region(&variables))
+            .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+            .http_client(http.clone())
+            .timeout_config(timeouts);
+        service.set_endpoint_url(endpoint(&variables, name));
+        service
+    };
+    let ec2 = service("EC2", timeouts()).build();
+    let table = service("DYNAMODB", table_timeouts()).retry_config(table_retries()).build();
     let store = Store::new(pool_store::Client::new(&table), &settings.table);
     let environment = Environment::new(settings, store, clock(&variables), Arc::new(random));
     if let Err(error) = environment.reload_layout().await {
         // The first request tries again and tells its caller.
         tracing::warn!(%error, "could not read the layout during the start");
     }
-    Ok(Boot { environment, sdk, variables })
+    Ok(Boot { environment, ec2, variables })
 }
 
 impl Boot {
@@ -80,6 +97,30 @@ pub fn timeouts() -> TimeoutConfig {
 pub fn table_timeouts() -> TimeoutConfig {
     let limits = TimeoutConfig::builder().connect_timeout(Duration::from_secs(1));
     limits.operation_attempt_timeout(Duration::from_secs(2)).operation_timeout(Duration::from_secs(8)).build()
+}
+
+/// How often and when a request to the table is sent again: three times in all, after pauses of up to 50 and 100 ms. The
+/// SDK's own pauses begin with a second, and somebody waits.
+#[must_use]
+pub fn table_retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3).with_initial_backoff(Duration::from_millis(50))
+}
+
+/// Where the variables say the region.
+fn region(variables: &[(String, String)]) -> Option<Region> {
+    let named = |name| value(variables, name).map(Region::new);
+    named("AWS_REGION").or_else(|| named("AWS_DEFAULT_REGION"))
+}
+
+/// Where a service is, if the variables say that it is not where AWS has it
+/// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html>).
+fn endpoint(variables: &[(String, String)], service: &str) -> Option<String> {
+    let of_service = value(variables, &format!("AWS_ENDPOINT_URL_{service}"));
+    of_service.or_else(|| value(variables, "AWS_ENDPOINT_URL"))
+}
+
+fn value(variables: &[(String, String)], name: &str) -> Option<String> {
+    variables.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.clone())
 }
 
 /// Serves requests of the API with `handle` until Lambda ends the process.
@@ -199,6 +240,21 @@ mod tests {
             assert!(tells(text).abs_diff(wall) < 60, "{text:?} is no clock, so the wall's is told");
         }
         assert_eq!(tells(&format!("{}x60", u64::MAX)), u64::MAX / 1_000, "what is yet to begin stands still");
+    }
+
+    #[test]
+    fn region_and_endpoints_are_those_of_the_variables() {
+        let variables = |told: &[(&str, &str)]| {
+            told.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+        };
+        let named = |told: &[(&str, &str)]| region(&variables(told)).map(|region| region.to_string());
+        assert_eq!(named(&[("AWS_DEFAULT_REGION", "eu-west-1")]).as_deref(), Some("eu-west-1"));
+        assert_eq!(named(&[("AWS_DEFAULT_REGION", "a"), ("AWS_REGION", "b")]).as_deref(), Some("b"));
+        assert_eq!(named(&[("AWS_REGION", "")]), None);
+        let told = variables(&[("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_EC2", "http://ec2")]);
+        assert_eq!(endpoint(&told, "EC2").as_deref(), Some("http://ec2"));
+        assert_eq!(endpoint(&told, "DYNAMODB").as_deref(), Some("http://all"));
+        assert_eq!(endpoint(&[], "EC2"), None);
     }
 
     #[test]

@@ -7,6 +7,6 @@ use pool_fleet::{Client, Fleet};
 async fn main() -> Result<(), Error> {
     let boot = pool_function::boot::boot().await?;
     let own = &boot.environment.settings;
-    let fleet = Fleet::new(Client::new(&boot.sdk), &own.pool, own.policy.endpoint_address);
+    let fleet = Fleet::new(Client::new(&boot.ec2), &own.pool, own.policy.endpoint_address);
     pool_function::boot::serve_events(|event| on_instance_state_change::handle(&boot.environment, &fleet, event)).await
 }

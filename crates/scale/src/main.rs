@@ -8,7 +8,7 @@ async fn main() -> Result<(), Error> {
     let boot = pool_function::boot::boot().await?;
     let settings = boot.ec2_settings()?;
     let own = &boot.environment.settings;
-    let fleet = Fleet::new(Client::new(&boot.sdk), &own.pool, own.policy.endpoint_address);
+    let fleet = Fleet::new(Client::new(&boot.ec2), &own.pool, own.policy.endpoint_address);
     pool_function::boot::serve_events(|event: serde_json::Value| {
         // The schedule's events have no records, the stream's have.
         let woken = event.get("Records").is_some();

@@ -390,6 +390,7 @@ impl World {
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .timeout_config(pool_function::boot::table_timeouts())
+            .retry_config(pool_function::boot::table_retries())
             .http_client(Network::to(Engine::Table, self.me.clone()))
             .endpoint_url("http://table.simulation");
         aws_sdk_dynamodb::Client::from_conf(config.build())
