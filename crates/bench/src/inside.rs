@@ -7,7 +7,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use pool_function::environment::Environment;
@@ -18,19 +18,12 @@ use tokio::process::Command;
 
 use crate::engine::Engine;
 use crate::lambda::RuntimeApi;
-use crate::pool::{self, Pool};
+use crate::pool::Pool;
+use crate::processes;
+use crate::throughput::{CALLERS, COUNTED, SHARDS, SIZE, WARM_UP, lease_again_and_again};
 
-/// The pool: none of its callers ever finds nothing free.
-const SHARDS: u32 = 16;
-const SIZE: u32 = 16;
-
-/// Loops, each of which serves one request at a time, and callers, each of which has one lease at a time.
+/// Loops, each of which serves one request at a time.
 const LOOPS: u64 = 4;
-const CALLERS: usize = 8;
-
-/// How long is counted, after a while that is not.
-const WARM_UP: Duration = Duration::from_secs(1);
-const COUNTED: Duration = Duration::from_secs(10);
 
 /// Starts the process and answers how many leases it granted and took back in a second.
 ///
@@ -42,10 +35,7 @@ pub async fn measure() -> Result<f64, String> {
     let address = TcpListener::bind("127.0.0.1:0").await.and_then(|listener| listener.local_addr()).map_err(text)?;
     let output = Command::new(std::env::current_exe().map_err(text)?)
         .arg("--inside")
-        .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
-        .env("AWS_LAMBDA_FUNCTION_NAME", "inside")
-        .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-        .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
+        .envs(processes::of_lambda(address, "inside"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -78,7 +68,10 @@ pub async fn run() -> Result<(), String> {
     }
     let pairs = Arc::new(AtomicU64::new(0));
     for _ in 0..CALLERS {
-        tokio::spawn(caller(Arc::clone(&api), Arc::clone(&pairs)));
+        let api = Arc::clone(&api);
+        // Every loop serves both.
+        let ask = move |_function, event| ask(Arc::clone(&api), event);
+        tokio::spawn(lease_again_and_again(ask, Arc::clone(&pairs)));
     }
     tokio::time::sleep(WARM_UP).await;
     let (before, began) = (pairs.load(Ordering::Relaxed), Instant::now());
@@ -98,21 +91,13 @@ fn serve(environment: &Environment) {
             release::handle(environment, event).await
         }
     }));
-    served.expect("the Runtime API lives as long as this");
-}
-
-async fn caller(api: Arc<RuntimeApi>, pairs: Arc<AtomicU64>) {
-    loop {
-        let answer = ask(&api, &pool::acquire_event(None)).await;
-        assert_eq!(answer["statusCode"], 201, "{answer}");
-        let lease: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
-        let answer = ask(&api, &pool::release_event(lease["lease_id"].as_str().unwrap_or_default())).await;
-        assert_eq!(answer["statusCode"], 204, "{answer}");
-        pairs.fetch_add(1, Ordering::Relaxed);
+    // The Runtime API ends before its loops when all is measured.
+    if let Err(error) = served {
+        tracing::info!(%error, "the loop has ended");
     }
 }
 
-async fn ask(api: &RuntimeApi, event: &Value) -> Value {
+async fn ask(api: Arc<RuntimeApi>, event: Value) -> Value {
     let answer = api.invoke(event.to_string()).await.expect("a loop answers");
     serde_json::from_slice(&answer.body).expect("an answer is JSON")
 }

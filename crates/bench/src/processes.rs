@@ -1,6 +1,7 @@
 //! What the operating system tells of processes, and what the functions' processes are told.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use pool_local::clock::Clock;
 use pool_local::variables::{Ec2Variables, Variables};
@@ -52,4 +53,15 @@ pub fn variables(dynamodb: &str, ec2: &str, of_ec2: &Ec2Variables) -> BTreeMap<S
     // It tells the time to the millisecond and the factor; on AWS nothing sets it.
     variables.remove("POOL_LOCAL_CLOCK");
     variables
+}
+
+/// What Lambda tells a function of this name that finds the Runtime API at this address.
+#[must_use]
+pub fn of_lambda(address: SocketAddr, name: &str) -> [(&'static str, String); 4] {
+    [
+        ("AWS_LAMBDA_RUNTIME_API", address.to_string()),
+        ("AWS_LAMBDA_FUNCTION_NAME", name.to_owned()),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256".to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".to_owned()),
+    ]
 }

@@ -21,16 +21,18 @@ use crate::pool;
 use crate::processes::{Cpu, variables};
 
 /// The pool: none of its callers ever finds nothing free.
-const SHARDS: u32 = 16;
-const SIZE: u32 = 16;
+pub(crate) const SHARDS: u32 = 16;
+pub(crate) const SIZE: u32 = 16;
 
-/// Processes of each function, and callers, each of which has one lease at a time.
-const PROCESSES: usize = 4;
-const CALLERS: usize = 8;
+/// Callers, each of which has one lease at a time.
+pub(crate) const CALLERS: usize = 8;
 
 /// How long is counted, after a while that is not.
-const WARM_UP: Duration = Duration::from_secs(2);
-const COUNTED: Duration = Duration::from_secs(10);
+pub(crate) const WARM_UP: Duration = Duration::from_secs(2);
+pub(crate) const COUNTED: Duration = Duration::from_secs(10);
+
+/// Processes of each function.
+const PROCESSES: usize = 4;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy)]
@@ -63,8 +65,13 @@ pub async fn measure(binaries: &Path) -> Throughput {
     let functions = Functions::new(binaries, variables(&url, "http://127.0.0.1:1", &no_ec2), &concurrency, logs);
 
     let pairs = Arc::new(AtomicU64::new(0));
-    let callers: Vec<_> =
-        (0..CALLERS).map(|_| tokio::spawn(caller(Arc::clone(&functions), Arc::clone(&pairs)))).collect();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let functions = Arc::clone(&functions);
+            let ask = move |function, event| send(Arc::clone(&functions), function, event);
+            tokio::spawn(lease_again_and_again(ask, Arc::clone(&pairs)))
+        })
+        .collect();
     tokio::time::sleep(WARM_UP).await;
     let (before, cpu_before, began) = (pairs.load(Ordering::Relaxed), Cpu::now(), Instant::now());
     tokio::time::sleep(COUNTED).await;
@@ -82,19 +89,27 @@ pub async fn measure(binaries: &Path) -> Throughput {
     }
 }
 
-async fn caller(functions: Arc<Functions>, pairs: Arc<AtomicU64>) {
+/// A caller: acquires and releases by `ask`, which answers what a function answered, and counts each pair.
+///
+/// # Panics
+/// When a function does not answer as it should.
+pub(crate) async fn lease_again_and_again<A, F>(ask: A, pairs: Arc<AtomicU64>)
+where
+    A: Fn(Function, Value) -> F,
+    F: Future<Output = Value>,
+{
     loop {
-        let answer = send(&functions, Function::Acquire, &pool::acquire_event(None)).await;
+        let answer = ask(Function::Acquire, pool::acquire_event(None)).await;
         assert_eq!(answer["statusCode"], 201, "{answer}");
         let lease: Value = serde_json::from_str(answer["body"].as_str().unwrap_or_default()).unwrap_or_default();
         let lease = lease["lease_id"].as_str().unwrap_or_default();
-        let answer = send(&functions, Function::Release, &pool::release_event(lease)).await;
+        let answer = ask(Function::Release, pool::release_event(lease)).await;
         assert_eq!(answer["statusCode"], 204, "{answer}");
         pairs.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-async fn send(functions: &Functions, function: Function, event: &Value) -> Value {
-    let answer = functions.send(function, event).await.expect("the function answers");
+async fn send(functions: Arc<Functions>, function: Function, event: Value) -> Value {
+    let answer = functions.send(function, &event).await.expect("the function answers");
     serde_json::from_slice(&answer).expect("an answer is JSON")
 }
