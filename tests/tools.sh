@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the tools that the checks need, each only if it is missing: bash tests/tools.sh NAME…
-# Names: sam, emulator, shellcheck, docker, debootstrap, jq, cargo-deny, cfn-guard, checkov. Sourced, it only makes what is
+# Names: sam, emulator, shellcheck, docker, debootstrap, jq, valgrind, cargo-deny, cfn-guard, checkov. Sourced, it only makes what is
 # installed reachable (PATH) and gives the functions; `build_all` builds the project into BINARIES.
 #
 # Rule: nothing of the project's own is changed; all that is not Debian's lands in one cache directory.
@@ -47,6 +47,7 @@ install_shellcheck() { has shellcheck || apt_install shellcheck; }
 install_debootstrap() { has debootstrap || apt_install debootstrap; }
 install_docker() { { has dockerd && has docker && has iptables; } || apt_install docker.io iptables; }
 install_jq() { has jq || apt_install jq; }
+install_valgrind() { has valgrind || apt_install valgrind; }
 
 # A build from source, minutes long; it stays out of the project's own target directory.
 install_from_source() {
@@ -76,6 +77,7 @@ install_tool() {
     debootstrap) install_debootstrap ;;
     docker) install_docker ;;
     jq) install_jq ;;
+    valgrind) install_valgrind ;;
     cargo-deny | cfn-guard) install_from_source "$1" ;;
     checkov) install_checkov ;;
     *) echo "tools.sh: no tool is called $1; see its first lines" >&2; return 2 ;;

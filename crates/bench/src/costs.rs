@@ -49,5 +49,5 @@ pub fn costs(measured: &[(Situation, Claim)]) -> Section {
         "in all",
         "in all by function URLs",
     ];
-    Section { name: "costs", text: table(&header, &rows) }
+    Section::of_text("costs", table(&header, &rows))
 }

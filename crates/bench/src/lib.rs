@@ -3,6 +3,7 @@
 //! Rule: what does not vary (requests, units, bytes, who was told what) is also asserted in `tests/`; what varies with the
 //! machine is only ever compared with something else in the same run.
 
+pub mod bars;
 pub mod baseline;
 pub mod claim;
 pub mod cold_start;
@@ -13,6 +14,7 @@ pub mod engine;
 pub mod inside;
 pub mod item;
 pub mod lambda;
+pub mod pieces;
 pub mod plans;
 pub mod pool;
 pub mod prices;

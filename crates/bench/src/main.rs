@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
+use pool_bench::pieces::Piece;
 use pool_bench::report::{self, Section};
 use pool_bench::{counts, inside, sections, starts, throughput};
+
+#[global_allocator]
+static HEAP: pool_function::boot::Heap = pool_function::boot::Heap;
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -18,6 +22,12 @@ struct Arguments {
     /// Does what a part of `throughput` measures from outside.
     #[arg(long = "inside", hide = true)]
     is_inside: bool,
+    /// Does a piece of an acquire, whose instructions are counted from outside.
+    #[arg(long, hide = true)]
+    piece: Option<Piece>,
+    /// How often it does the piece.
+    #[arg(long, hide = true, default_value_t = 1)]
+    times: u32,
     /// Where the functions' binaries are; they are built when it is not said.
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
@@ -36,6 +46,8 @@ enum Part {
     Throughput,
     /// Cold starts.
     Starts,
+    /// Instructions of our own code; needs Valgrind.
+    Instructions,
     /// Plans over large pools.
     Plans,
     /// What a million leases cost.
@@ -43,7 +55,7 @@ enum Part {
 }
 
 fn main() -> ExitCode {
-    let Arguments { parts, print, is_inside, binaries } = Arguments::parse();
+    let Arguments { parts, print, is_inside, piece, times, binaries } = Arguments::parse();
     if is_inside {
         return match in_real_time(inside::run()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -52,6 +64,10 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         };
+    }
+    if let Some(piece) = piece {
+        piece.run(times);
+        return ExitCode::SUCCESS;
     }
     let parts = if parts.is_empty() { Part::value_variants().to_vec() } else { parts };
     for part in parts {
@@ -71,6 +87,10 @@ fn carry_out(part: Part, binaries: Option<&Path>) -> Result<Section, String> {
         Part::Sizes => Ok(counts::run(counts::sizes())),
         Part::Contention => Ok(counts::run(counts::contention())),
         Part::Costs => Ok(counts::run(counts::costs())),
+        Part::Instructions => {
+            let own = std::env::current_exe().map_err(|error| error.to_string())?;
+            sections::instructions(&own)
+        }
         Part::Plans => Ok(sections::plans()),
         Part::Throughput => {
             let apart = in_real_time(throughput::measure(&built(binaries)?));
@@ -108,7 +128,12 @@ fn tell(section: &Section, print: bool) -> Result<(), String> {
         println!("{}\n", section.text);
         return Ok(());
     }
+    let write =
+        |file: &Path, text: &str| std::fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()));
+    if let Some(picture) = &section.picture {
+        write(&report::picture_file(section.name), picture)?;
+    }
     let file: &Path = &report::file();
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    std::fs::write(file, section.placed_in(&text)?).map_err(|error| format!("{}: {error}", file.display()))
+    write(file, &section.placed_in(&text)?)
 }

@@ -10,6 +10,8 @@ pub struct Section {
     pub name: &'static str,
     /// What stands there, in Markdown.
     pub text: String,
+    /// A picture for it, as SVG: `docs/NAME.svg`.
+    pub picture: Option<String>,
 }
 
 /// The root of the repository.
@@ -28,7 +30,19 @@ pub fn file() -> PathBuf {
     root().join("docs/performance.md")
 }
 
+/// The picture of the section of this name.
+#[must_use]
+pub fn picture_file(name: &str) -> PathBuf {
+    root().join("docs").join(name).with_extension("svg")
+}
+
 impl Section {
+    /// A section without a picture.
+    #[must_use]
+    pub fn of_text(name: &'static str, text: String) -> Self {
+        Self { name, text, picture: None }
+    }
+
     /// The file's text with this section in its place.
     ///
     /// # Errors
@@ -38,7 +52,9 @@ impl Section {
         let missing = || format!("docs/performance.md has no place for {}: {begin}{end}", self.name);
         let (before, rest) = file.split_once(&begin).ok_or_else(missing)?;
         let (_, after) = rest.split_once(&end).ok_or_else(missing)?;
-        Ok(format!("{before}{begin}\n{}\n\n{end}{after}", self.text.trim()))
+        let picture =
+            self.picture.as_ref().map_or_else(String::new, |_| format!("\n\n![The table as bars]({}.svg)", self.name));
+        Ok(format!("{before}{begin}\n{}{picture}\n\n{end}{after}", self.text.trim()))
     }
 }
 
@@ -60,13 +76,17 @@ mod tests {
 
     #[test]
     fn a_section_takes_its_place_and_nothing_else() {
-        let section =
-            Section { name: "claims", text: table(&["", "requests"], &[vec!["a".to_owned(), "1".to_owned()]]) };
+        let rows = [vec!["a".to_owned(), "1".to_owned()]];
+        let mut section = Section::of_text("claims", table(&["", "requests"], &rows));
         let file = "# Title\n\n<!-- claims -->\nold\n<!-- end of claims -->\n\nMore.\n";
         let placed = section.placed_in(file).expect("it has a place");
         let table = "|  | requests |\n|---|--:|\n| a | 1 |";
         assert_eq!(placed, format!("# Title\n\n<!-- claims -->\n\n{table}\n\n<!-- end of claims -->\n\nMore.\n"));
         assert_eq!(section.placed_in(&placed), Ok(placed), "a second time changes nothing");
         assert!(section.placed_in("# Title\n").is_err());
+        section.picture = Some("<svg></svg>".to_owned());
+        assert!(
+            section.placed_in(file).expect("it has a place").contains("\n\n![The table as bars](claims.svg)\n\n<!--")
+        );
     }
 }

@@ -1,10 +1,14 @@
 //! What each part of `docs/performance.md` says, out of what was measured.
 
+use std::path::Path;
+
 use pool_core::time::Timestamp;
 
+use crate::bars::{self, Bar};
 use crate::baseline::Choice;
 use crate::claim::{Claim, Situation};
 use crate::contention::{CALLERS, Outcome};
+use crate::pieces::Piece;
 use crate::plans::{Picture, Task};
 use crate::report::{Section, table};
 use crate::sizes::Size;
@@ -52,7 +56,7 @@ pub fn claims(measured: &[(Situation, Claim)]) -> Section {
         table(&header, &rows)
     };
     let text = format!("Acquire without an idempotency key:\n\n{}\n\nWith one:\n\n{}", of(false), of(true));
-    Section { name: "claims", text }
+    Section::of_text("claims", text)
 }
 
 /// Sizes of items.
@@ -80,7 +84,7 @@ pub fn sizes(measured: &[Size]) -> Section {
         "homes with nothing free",
         "requests of a keyed acquire",
     ];
-    Section { name: "sizes", text: table(&header, &rows.collect::<Vec<_>>()) }
+    Section::of_text("sizes", table(&header, &rows.collect::<Vec<_>>()))
 }
 
 /// Whose outcome it is.
@@ -138,7 +142,22 @@ pub fn contention(measured: &[(Way, Outcome)]) -> Section {
         "grants a second until then",
     ];
     let text = format!("{CALLERS} callers at once:\n\n{}", table(&header, &rows.collect::<Vec<_>>()));
-    Section { name: "contention", text }
+    let bars = measured.iter().map(|(way, outcome)| {
+        let requests = outcome.in_all.requests / f64::from(outcome.granted);
+        let early = match outcome.false_none {
+            0 => String::new(),
+            callers => format!("; {callers} told \"none\""),
+        };
+        Bar {
+            name: format!("{} free, {}", outcome.free, way.name()),
+            value: requests,
+            label: format!("{requests:.0}{early}"),
+            is_ours: matches!(way, Way::Sharded(_)),
+        }
+    });
+    let title = format!("Requests of all for each grant, {CALLERS} callers at once");
+    let picture = Some(bars::chart(&title, &bars.collect::<Vec<_>>()));
+    Section { name: "contention", text, picture }
 }
 
 /// How fast leases come and go.
@@ -162,7 +181,7 @@ pub fn throughput(apart: Throughput, inside_pairs_per_second: f64) -> Section {
     ];
     let rows = rows.map(|row| row.map(str::to_owned).to_vec());
     let text = format!("{}\n\n{}", machine(), table(&header, &rows));
-    Section { name: "throughput", text }
+    Section::of_text("throughput", text)
 }
 
 /// How functions start.
@@ -179,11 +198,29 @@ pub fn starts(measured: &[Starts]) -> Section {
     });
     let header = ["", "asks for work after, ms", "has answered after, ms", "memory at most, MB", "zip, MB"];
     let text = format!("{}\n\n{}", machine(), table(&header, &rows.collect::<Vec<_>>()));
-    Section { name: "starts", text }
+    let bars = measured.iter().map(|starts| Bar {
+        name: starts.name.clone(),
+        value: starts.reply_ms,
+        label: format!("{:.0} ms, {:.0} MB", starts.reply_ms, megabytes(starts.peak_kb * 1_024)),
+        is_ours: !starts.name.contains(" in "),
+    });
+    let picture =
+        Some(bars::chart("Milliseconds from its start until a function has answered", &bars.collect::<Vec<_>>()));
+    Section { name: "starts", text, picture }
 }
 
 fn megabytes(bytes: u64) -> f64 {
     f64::from(u32::try_from(bytes / 1_024).unwrap_or(u32::MAX)) / 1_024.0
+}
+
+/// What our own code takes of the processor, by this program of the bench.
+///
+/// # Errors
+/// When Valgrind is not there or did not count, in words.
+pub fn instructions(program: &Path) -> Result<Section, String> {
+    let row = |piece: Piece| Ok(vec![piece.name().to_owned(), piece.instructions(program)?.to_string()]);
+    let rows = Piece::ALL.map(row).into_iter().collect::<Result<Vec<_>, String>>()?;
+    Ok(Section::of_text("instructions", table(&["", "instructions"], &rows)))
 }
 
 /// How long plans take.
@@ -206,7 +243,7 @@ pub fn plans() -> Section {
         "100,000",
         "the last over the one before",
     ];
-    Section { name: "plans", text: format!("{}\n\n{}", machine(), table(&header, &rows)) }
+    Section::of_text("plans", format!("{}\n\n{}", machine(), table(&header, &rows)))
 }
 
 /// The machine and the day, as a line.

@@ -62,7 +62,11 @@ pub async fn measure(members: u32, waiters: u32) -> Size {
 }
 
 /// A shard whose instances are all leased.
-fn full(members: u32, waiters: u32) -> Shard {
+///
+/// # Panics
+/// Never: the defaults are a valid policy.
+#[must_use]
+pub fn full(members: u32, waiters: u32) -> Shard {
     let policy = Policy::parse::<&str, &str>([]).expect("the defaults are valid");
     let owner = Owner::of("AROABENCHCALLER00001");
     let token = |n: u32| {

@@ -114,6 +114,10 @@ fn assert_told(section: &Section) {
     let file = std::fs::read_to_string(report::file()).expect("docs/performance.md is there");
     let right = section.placed_in(&file).expect("it has a place");
     assert_eq!(right, file, "{} is out of date: cargo bench-pool {}", section.name, section.name);
+    if let Some(picture) = &section.picture {
+        let kept = std::fs::read_to_string(report::picture_file(section.name)).expect("its picture is there");
+        assert_eq!(*picture, kept, "the picture of {0} is out of date: cargo bench-pool {0}", section.name);
+    }
 }
 
 #[test]

@@ -3,6 +3,9 @@
 use lambda_runtime::Error;
 use pool_fleet::{Client, Fleet};
 
+#[global_allocator]
+static HEAP: pool_function::boot::Heap = pool_function::boot::Heap;
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let boot = pool_function::boot::boot().await?;
