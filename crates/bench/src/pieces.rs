@@ -53,12 +53,7 @@ impl Piece {
                 repeat(times, || codec::decode(black_box(&item)).expect("it was just written"));
             }
             Self::Grant => {
-                let policy = Policy::parse::<&str, &str>([]).expect("the defaults are valid");
-                let grant = Transition::Grant {
-                    token: Token::from_bytes([7; Token::BYTES]),
-                    terms: policy.lease_terms(&Owner::of("AROABENCHCALLER00001"), 600, NOW),
-                    layout: 1,
-                };
+                let grant = grant();
                 repeat(times, || expression::of(black_box(&grant)));
             }
             Self::AccessToken => {
@@ -93,6 +88,20 @@ impl Piece {
         let said = String::from_utf8_lossy(&output.stderr);
         let collected = said.lines().find_map(|line| line.split_once("Collected : ")?.1.trim().parse().ok());
         collected.filter(|_| output.status.success()).ok_or_else(|| format!("valgrind counted nothing: {said}"))
+    }
+}
+
+/// A grant, as an acquire makes it.
+///
+/// # Panics
+/// Never: the defaults are a valid policy.
+#[must_use]
+pub fn grant() -> Transition {
+    let policy = Policy::parse::<&str, &str>([]).expect("the defaults are valid");
+    Transition::Grant {
+        token: Token::from_bytes([7; Token::BYTES]),
+        terms: policy.lease_terms(&Owner::of("AROABENCHCALLER00001"), 600, NOW),
+        layout: 1,
     }
 }
 

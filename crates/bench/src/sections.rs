@@ -202,7 +202,7 @@ pub fn starts(measured: &[Starts]) -> Section {
         name: starts.name.clone(),
         value: starts.reply_ms,
         label: format!("{:.0} ms, {:.0} MB", starts.reply_ms, megabytes(starts.peak_kb * 1_024)),
-        is_ours: !starts.name.contains(" in "),
+        is_ours: starts.ours,
     });
     let picture =
         Some(bars::chart("Milliseconds from its start until a function has answered", &bars.collect::<Vec<_>>()));

@@ -2,10 +2,8 @@
 //! a change that takes much more is to be made knowingly.
 
 use dhat::{HeapStats, Profiler};
-use pool_bench::pool::{NOW, shard};
-use pool_core::ids::{Owner, Token};
-use pool_core::policy::Policy;
-use pool_core::shard::Transition;
+use pool_bench::pieces;
+use pool_bench::pool::shard;
 use pool_store::{codec, expression};
 
 #[global_allocator]
@@ -25,12 +23,7 @@ fn a_full_shard_is_read_and_a_grant_is_said_with_few_allocations() {
     let _profiler = Profiler::builder().testing().build();
     let item = codec::encode(&shard(0, 16));
     let reading = allocations(|| codec::decode(&item));
-    let policy = Policy::parse::<&str, &str>([]).expect("the defaults are valid");
-    let grant = Transition::Grant {
-        token: Token::from_bytes([7; Token::BYTES]),
-        terms: policy.lease_terms(&Owner::of("AROABENCHCALLER00001"), 600, NOW),
-        layout: 1,
-    };
+    let grant = pieces::grant();
     let saying = allocations(|| expression::of(&grant));
     println!("{reading} to read a shard of 16, {saying} to say a grant");
     assert!(reading <= READING_MAX, "{reading}");

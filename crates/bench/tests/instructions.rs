@@ -15,7 +15,7 @@ fn at_most(piece: Piece) -> u64 {
 }
 
 #[test]
-#[ignore = "needs Valgrind: cargo nextest run --workspace --run-ignored only -E 'binary(instructions)'"]
+#[ignore = "needs Valgrind: bash tests/instructions.sh, which CI runs"]
 fn the_pieces_of_an_acquire_take_few_instructions() {
     for piece in Piece::ALL {
         let counted = piece.instructions(Path::new(env!("CARGO_BIN_EXE_pool-bench"))).expect("valgrind counts");
