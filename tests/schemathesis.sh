@@ -79,11 +79,14 @@ check() {
   ) || failed=1
 }
 
-# Node keys as they stand in the table.
+# Node keys as they stand in the table, and as nodes and tokens have them: without the digest of a certificate, in hexadecimal.
 node_keys() {
   curl -fsS --max-time 10 "$(address_of DynamoDB)" -H 'x-amz-target: DynamoDB_20120810.Scan' \
     -H 'content-type: application/x-amz-json-1.0' --aws-sigv4 aws:amz:us-east-1:dynamodb --user local:local -d '{"TableName": "ec2-pool"}' |
-    grep -o '"k": *{"S": *"[^"]*"' | cut -d '"' -f 6 | sed '/^$/d'
+    grep -o '"k": *{"B": *"[^"]*"' | cut -d '"' -f 6 | sed '/^$/d' | while read -r stored; do
+      echo "$stored"
+      base64 -d <<<"$stored" | tail -c 16 | od -An -v -tx1 | tr -d ' '
+    done
 }
 
 look_for_secrets() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the tools that the checks need, each only if it is missing: bash tests/tools.sh NAME…
-# Names: sam, emulator, shellcheck, docker, debootstrap, jq, valgrind, cargo-deny, cfn-guard, checkov. Sourced, it only makes what is
+# Names: sam, emulator, shellcheck, docker, debootstrap, jq, valgrind, chromium, playwright, cargo-deny, cfn-guard, checkov. Sourced, it only makes what is
 # installed reachable (PATH) and gives the functions; `build_all` builds the project into BINARIES.
 #
 # Rule: nothing of the project's own is changed; all that is not Debian's lands in one cache directory.
@@ -47,6 +47,16 @@ install_shellcheck() { has shellcheck || apt_install shellcheck; }
 install_debootstrap() { has debootstrap || apt_install debootstrap; }
 install_docker() { { has dockerd && has docker && has iptables; } || apt_install docker.io iptables; }
 install_jq() { has jq || apt_install jq; }
+install_chromium() { has chromium || apt_install chromium; }
+
+# Playwright without browsers of its own, and the tests that use it: Node.js finds packages only beside what wants them.
+BROWSER_TESTS=$EC2_POOL_CACHE/browser-tests
+install_playwright() {
+  { has node && has npm; } || apt_install nodejs npm
+  mkdir -p "$BROWSER_TESTS"
+  cp tests/browser/* "$BROWSER_TESTS"
+  npm install --prefix "$BROWSER_TESTS" --no-audit --no-fund --silent
+}
 install_valgrind() { has valgrind || apt_install valgrind; }
 
 # A build from source, minutes long; it stays out of the project's own target directory.
@@ -78,6 +88,8 @@ install_tool() {
     docker) install_docker ;;
     jq) install_jq ;;
     valgrind) install_valgrind ;;
+    chromium) install_chromium ;;
+    playwright) install_playwright ;;
     cargo-deny | cfn-guard) install_from_source "$1" ;;
     checkov) install_checkov ;;
     *) echo "tools.sh: no tool is called $1; see its first lines" >&2; return 2 ;;

@@ -40,7 +40,7 @@ say() {
 
 # Values are written below as plain JSON; this makes them DynamoDB's.
 TYPED='def typed: if type == "string" then {S: .} elif type == "number" then {N: tostring} elif type == "boolean" then
-  {BOOL: .} elif type == "null" then {NULL: true} elif type == "array" then {L: map(typed)} else {M: map_values(typed)} end;'
+  {BOOL: .} elif type == "null" then {NULL: true} elif type == "array" then {L: map(typed)} elif keys == ["B"] then . else {M: map_values(typed)} end;'
 
 # given ATTRIBUTES: from here on ITEM is an empty shard but for these.
 given() { compose "$EMPTY_SHARD" "$1"; }
@@ -104,7 +104,7 @@ HEAD='wait_ids[0] = :w AND wait_terms.#w.x >= :now AND attribute_not_exists(leas
 TO='lease_instance.#w = :i, lease_epoch.#w = epoch_no + :one, lease_terms.#w = wait_terms.#w, claim_until.#w = :c'
 
 # Entries as the codec writes them; a member has empty strings before its node is known.
-MEMBER='{"a":"","k":"","b":0,"s":100,"n":0,"w":"1/spot/us-east-1a/t3.medium"}'
+MEMBER='{"a":"","k":{"B":""},"b":0,"s":100,"n":0,"w":"1/s/us-east-1a/t3.medium"}'
 TERMS='{"o":"ann","x":160,"h":700,"t":60}'
 LEAVING='{"y":"idle","d":900}'
 TOMBSTONE='{"w":100,"f":"gone"}'
@@ -406,7 +406,7 @@ ITEM='shard#0'
 I1='{"#i":"i1"}'
 locate() {
   transition "$1" 'member_map.#i.a = :a, member_map.#i.w = :w' '' 'attribute_exists(member_map.#i)' "$I1" \
-    '{":a":"10.0.0.1",":w":"1/spot/us-east-1a/t3.medium"}'
+    '{":a":"10.0.0.1",":w":"1/s/us-east-1a/t3.medium"}'
 }
 ready() {
   transition "$1" 'member_map.#i.k = :k, member_map.#i.b = :b, member_map.#i.s = :now, free_ids = list_append(:il, free_ids)' \

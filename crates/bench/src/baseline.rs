@@ -50,7 +50,7 @@ pub async fn fill(client: &Client, instances: u32) {
             ("is_free", text("yes")),
             ("address", text(format!("10.77.101.{n}"))),
             ("node_key", text("0123456789abcdefghijkl")),
-            ("kind", text("1/spot/us-east-1a/t3.medium")),
+            ("kind", text("1/s/us-east-1a/t3.medium")),
             ("since", AttributeValue::N("1795435140".to_owned())),
         ];
         let item: HashMap<_, _> = item.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();

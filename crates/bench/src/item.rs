@@ -1,7 +1,9 @@
 //! Items in DynamoDB's JSON, and their size as DynamoDB counts and bills it
 //! (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>).
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use data_encoding::BASE64;
 use pool_store::codec::Item;
 use serde_json::Value;
 
@@ -66,6 +68,7 @@ fn attribute(value: &Value) -> AttributeValue {
     match kind.as_str() {
         "S" => AttributeValue::S(text()),
         "N" => AttributeValue::N(text()),
+        "B" => AttributeValue::B(Blob::new(BASE64.decode(text().as_bytes()).unwrap_or_default())),
         "BOOL" => AttributeValue::Bool(value.as_bool().unwrap_or_default()),
         "L" => AttributeValue::L(value.as_array().into_iter().flatten().map(attribute).collect()),
         "M" => {
@@ -91,6 +94,8 @@ mod tests {
         assert_eq!(size_bytes(&HashMap::from([("pk".to_owned(), map)])), 2 + 3 + (1 + 2 + 10));
         let json = serde_json::json!({"pk": {"M": {"ab": {"L": [{"S": "four"}, {"BOOL": true}]}}}});
         assert_eq!(size_bytes(&of_json(&json)), 18);
+        let bytes = serde_json::json!({"pk": {"B": "AQID"}, "none": {"B": ""}});
+        assert_eq!(size_bytes(&of_json(&bytes)), 2 + 3 + 4);
         assert_eq!((read_units(4_097, true), read_units(0, false)), (2.0, 0.5));
         assert_eq!((write_units(1_024), write_units(1_025)), (1.0, 2.0));
     }

@@ -115,11 +115,11 @@ fn in_real_time<T>(work: impl Future<Output = T>) -> T {
 /// The directory of the functions, built as they are deployed where nobody says where they are.
 fn built(binaries: Option<&Path>) -> Result<PathBuf, String> {
     if let Some(directory) = binaries {
-        return pool_local::compile::check(directory).map_err(|error| error.to_string());
+        return pool_local::compile::check(directory, false).map_err(|error| error.to_string());
     }
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let cargo = option_env!("CARGO").unwrap_or("cargo");
-    in_real_time(pool_local::compile::build(cargo.as_ref(), &own)).map_err(|error| error.to_string())
+    in_real_time(pool_local::compile::build(cargo.as_ref(), &own, false)).map_err(|error| error.to_string())
 }
 
 /// Shows a section or puts it into the file.

@@ -246,7 +246,7 @@ pub fn instance(shard: ShardNo, n: u32) -> InstanceId {
 fn member(n: usize) -> Member {
     Member {
         address: format!("10.77.101.{n}"),
-        key: NodeKey::trusted("0123456789abcdefghijkl"),
+        key: NodeKey::told(&"0123456789abcdef".repeat(2), Some(&"0123456789abcdef".repeat(4))).expect("a key"),
         boot_id: NOW.0 - 3_600,
         since: NOW - 60,
         served: 40,

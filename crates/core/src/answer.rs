@@ -73,6 +73,9 @@ pub struct Lease {
     /// The fencing token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
+    /// SHA-256 of the certificate that the endpoint shows, in hexadecimal; absent when it speaks plain HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_sha256: Option<String>,
     /// What the instance wants to see; a renewal brings a new one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access_token: Option<String>,
@@ -104,6 +107,7 @@ impl Lease {
             instance_id: None,
             endpoint: None,
             epoch: None,
+            tls_sha256: None,
             access_token: None,
             expires_at: None,
             expires_in_seconds: None,
@@ -148,12 +152,15 @@ fn pending(shard: &Shard, token: &Token, ahead: usize, now: Timestamp) -> Lease 
 fn active(shard: &Shard, lease: &LeaseRef, terms: &Terms, policy: &Policy, now: Timestamp) -> Lease {
     let member = shard.members.get(&lease.instance);
     let address = member.map(|member| member.address.as_str()).filter(|address| !address.is_empty());
+    let secret = member.and_then(|member| member.key.secret());
+    let tls_sha256 = member.and_then(|member| member.key.tls_sha256());
+    let scheme = if tls_sha256.is_some() { "https" } else { "http" };
     Lease {
         instance_id: Some(lease.instance.clone()),
-        endpoint: address.map(|address| format!("http://{address}:{}", policy.health_port)),
+        endpoint: address.map(|address| format!("{scheme}://{address}:{}", policy.health_port)),
         epoch: Some(lease.epoch),
-        access_token: member
-            .and_then(|member| access::token(member.key.secret(), &lease.instance, lease.epoch, terms.until)),
+        tls_sha256,
+        access_token: secret.and_then(|key| access::token(&key, &lease.instance, lease.epoch, terms.until)),
         expires_at: Some(terms.until.to_string()),
         expires_in_seconds: Some(terms.until.seconds_since(now)),
         ..Lease::empty(&shard.lease_id(lease), LeaseState::Active)

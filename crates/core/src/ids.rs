@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use compact_str::CompactString;
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -126,21 +126,67 @@ impl Owner {
     }
 }
 
-/// The key that a node made for its access tokens; empty until it made one. It is a secret, so it prints as `***`.
+/// What callers know a node by: the key that it made for its access tokens, and the SHA-256 of its certificate if it speaks
+/// TLS. Empty until the node said that it is ready. The key is a secret, so all of it prints as `***`.
+///
+/// It is kept as it is stored, since every write is billed by the size of the item: the digest if there is one, then the
+/// key. The length tells whether there is one.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
-pub struct NodeKey(CompactString);
+pub struct NodeKey(Box<[u8]>);
+
+/// Lengths of a node's key, in bytes: 128 bits at least.
+const NODE_KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=32;
+/// Length of a SHA-256.
+const DIGEST_BYTES: usize = 32;
 
 impl NodeKey {
-    /// A key that was checked, or read from the table.
-    #[must_use]
-    pub fn trusted(text: impl Into<CompactString>) -> Self {
-        Self(text.into())
+    /// What a node says of itself, both in lower-case hexadecimal; an empty key is none.
+    ///
+    /// # Errors
+    /// When either has another length or other digits.
+    pub fn told(key: &str, tls_sha256: Option<&str>) -> Result<Self, BadId> {
+        let secret = HEXLOWER.decode(key.as_bytes()).ok();
+        let secret = secret.filter(|secret| secret.is_empty() || NODE_KEY_BYTES.contains(&secret.len()));
+        let secret = secret.ok_or(BadId("key has 32 to 64 lower-case hexadecimal digits, an even number of them"))?;
+        let Some(digest) = tls_sha256 else { return Ok(Self(secret.into())) };
+        let digest = HEXLOWER.decode(digest.as_bytes()).ok().filter(|digest| digest.len() == DIGEST_BYTES);
+        let digest = digest.ok_or(BadId("tls_sha256 has 64 lower-case hexadecimal digits"))?;
+        if secret.is_empty() {
+            return Err(BadId("tls_sha256 comes with a key"));
+        }
+        Ok(Self([digest, secret].concat().into()))
     }
 
-    /// The secret itself, to be written to the table or to sign with.
+    /// What the table has.
     #[must_use]
-    pub fn secret(&self) -> &str {
+    pub fn stored(bytes: impl Into<Box<[u8]>>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// What the table is to have.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The secret itself in hexadecimal, to sign with; `None` while there is none.
+    #[must_use]
+    pub fn secret(&self) -> Option<String> {
+        let (_, secret) = self.parts();
+        (!secret.is_empty()).then(|| HEXLOWER.encode(secret))
+    }
+
+    /// The SHA-256 of the node's certificate in hexadecimal; `None` when it speaks plain HTTP.
+    #[must_use]
+    pub fn tls_sha256(&self) -> Option<String> {
+        self.parts().0.map(|digest| HEXLOWER.encode(digest))
+    }
+
+    fn parts(&self) -> (Option<&[u8]>, &[u8]) {
+        match self.0.split_at_checked(DIGEST_BYTES) {
+            Some((digest, secret)) if NODE_KEY_BYTES.contains(&secret.len()) => (Some(digest), secret),
+            _ => (None, &self.0),
+        }
     }
 }
 

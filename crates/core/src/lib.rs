@@ -12,6 +12,7 @@ pub mod breaker;
 pub mod control;
 pub mod ending;
 pub mod eta;
+pub mod gate;
 pub mod home;
 pub mod ids;
 pub mod launch_budget;

@@ -1,6 +1,6 @@
 //! What a node's word does: it is ready, it beats.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ids::{Epoch, InstanceId, NodeKey};
 use crate::policy::Policy;
@@ -76,7 +76,7 @@ pub fn ready(word: &Ready, shard: Option<&Shard>, policy: &Policy, now: Timestam
 }
 
 /// What a heartbeat is answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatAnswer {
     /// Work under a lower epoch is refused by the node.
     pub epoch_floor: Epoch,
@@ -87,7 +87,7 @@ pub struct HeartbeatAnswer {
 }
 
 /// A lease as its node needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseOnNode {
     /// Its epoch.
     pub epoch: Epoch,
@@ -96,7 +96,7 @@ pub struct LeaseOnNode {
 }
 
 /// What a node should do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Command {
     /// Go on.

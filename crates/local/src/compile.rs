@@ -1,7 +1,9 @@
 //! Builds the function binaries, beside the one that is running.
 //!
-//! Rule: the same target directory and profile as this binary's own, so that nothing is built twice and the binaries found are the ones
-//! just built.
+//! Rule: the same target directory and profile as this binary's own, so that the binaries found are the ones just built. Cargo unites the
+//! features that the packages it is told ask of a library, so a choice of packages would compile the libraries they share once more; while
+//! developing all packages are told, as the alias `cargo local` and a test run do, and only binaries chosen. A release is measured, so it
+//! is built as `sam build` does, with the features of the functions alone.
 
 use std::{
     ffi::OsStr,
@@ -12,6 +14,9 @@ use std::{
 use tokio::process::Command;
 
 use crate::functions::Function;
+
+/// The binary of a node with a browser.
+pub const NODE: &str = "browser-node";
 
 /// The functions could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +44,7 @@ pub enum CompileError {
 ///
 /// # Errors
 /// When they do not build, or when `own_binary` is in no target directory.
-pub async fn build(cargo: &OsStr, own_binary: &Path) -> Result<PathBuf, CompileError> {
+pub async fn build(cargo: &OsStr, own_binary: &Path, with_node: bool) -> Result<PathBuf, CompileError> {
     let lost = || CompileError::NoTargetDirectory(own_binary.to_owned());
     let binaries = own_binary.parent().ok_or_else(lost)?;
     let target = binaries.parent().ok_or_else(lost)?;
@@ -57,26 +62,30 @@ pub async fn build(cargo: &OsStr, own_binary: &Path) -> Result<PathBuf, CompileE
         .arg("--target-dir")
         .arg(target)
         .arg("--manifest-path")
-        .arg(manifest)
-        .arg("--bins");
-    for function in Function::ALL {
-        command.arg("--package").arg(function.name());
+        .arg(manifest);
+    if profile == "dev" {
+        command.arg("--workspace");
+    }
+    let node = with_node.then_some(NODE);
+    for name in Function::ALL.map(Function::name).into_iter().chain(node) {
+        command.arg(if profile == "dev" { "--bin" } else { "--package" }).arg(name);
     }
     let status = command.stdin(Stdio::null()).kill_on_drop(true).status().await;
     let status = status.map_err(|source| CompileError::NoCargo { cargo: PathBuf::from(cargo), source })?;
     if !status.success() {
         return Err(CompileError::Failed);
     }
-    check(binaries)
+    check(binaries, with_node)
 }
 
-/// The directory itself, if it has the binary of every function.
+/// The directory itself, if it has the binary of every function, and of the node if it is wanted.
 ///
 /// # Errors
 /// When one is missing.
-pub fn check(binaries: &Path) -> Result<PathBuf, CompileError> {
-    for function in Function::ALL {
-        let binary = binaries.join(function.name());
+pub fn check(binaries: &Path, with_node: bool) -> Result<PathBuf, CompileError> {
+    let node = with_node.then_some(NODE);
+    for name in Function::ALL.map(Function::name).into_iter().chain(node) {
+        let binary = binaries.join(name);
         if !binary.is_file() {
             return Err(CompileError::NoBinary(binary));
         }

@@ -2,12 +2,13 @@
 //!
 //! What is real: the Lambda binaries, the events they receive, `DynamoDB`'s conditional writes (embedded dynoxide), EC2's wire protocol
 //! (`ec2-sim`). What stands in: AWS Lambda ([`functions`], [`runtime_api`], [`invoke`]), API Gateway ([`front`], [`gateway`], [`identity`]),
-//! the table's stream ([`stream`]), `EventBridge` ([`schedule`], [`bus`]) and the machines ([`nodes`], [`node`]).
+//! the table's stream ([`stream`]), `EventBridge` ([`schedule`], [`bus`]) and the machines ([`nodes`], [`node`], [`browser`]).
 //!
 //! Rule: nothing in production may need this crate, and this crate takes no decision of the pool. It carries requests, events and time to
 //! the functions, as AWS would, and carries their answers back.
 
 pub mod banner;
+pub mod browser;
 pub mod bus;
 pub mod clock;
 pub mod compile;

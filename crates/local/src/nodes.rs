@@ -18,7 +18,7 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
-use crate::{clock::Clock, logs::Logs, stop::Stop};
+use crate::{browser::Browser, clock::Clock, logs::Logs, stop::Stop};
 
 /// How often the processes are compared with the simulator.
 const COMPARE_PERIOD: Duration = Duration::from_millis(100);
@@ -43,6 +43,8 @@ pub struct Settings {
     pub health_port: u16,
     /// Path of the health check.
     pub health_path: String,
+    /// Makes machines with a real browser instead of simulated ones.
+    pub browser: Option<Browser>,
 }
 
 /// The machines and the simulator that they follow.
@@ -78,6 +80,9 @@ impl Nodes {
         }
         for machine in self.machines.into_values() {
             machine.end().await;
+        }
+        if let Some(browser) = &self.settings.browser {
+            browser.clear().await;
         }
     }
 
@@ -125,8 +130,28 @@ impl Nodes {
 
     fn machine(&self, instance: &Instance) -> std::io::Result<Machine> {
         let settings = &self.settings;
+        let mut process = match &settings.browser {
+            Some(browser) => browser.machine(instance, settings),
+            None => self.simulated(instance),
+        };
+        process
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // As for the functions: Ctrl-C is for the system, which then ends its machines.
+            .process_group(0)
+            .kill_on_drop(true);
+        let mut process = process.spawn()?;
+        self.logs.follow(&instance.id, &mut process);
+        let orders = process.stdin.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        Ok(Machine { boot_no: instance.boot_no, guest: instance.guest.clone(), process, orders })
+    }
+
+    fn simulated(&self, instance: &Instance) -> Command {
+        let settings = &self.settings;
         let lasts_ms = |time_ms| settings.clock.lasts(Duration::from_millis(time_ms)).as_millis().to_string();
-        let mut process = Command::new(&settings.program)
+        let mut process = Command::new(&settings.program);
+        process
             .arg("node")
             .args(["--id", &instance.id])
             .args(["--boot-id", &instance.boot_no.to_string()])
@@ -136,17 +161,8 @@ impl Nodes {
             .args(["--heartbeat-ms", &lasts_ms(settings.heartbeat_seconds * 1000)])
             .args(["--retry-ms", &lasts_ms(RETRY_MS)])
             .args(["--health-port", &settings.health_port.to_string()])
-            .args(["--health-path", &settings.health_path])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            // As for the functions: Ctrl-C is for the system, which then ends its machines.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()?;
-        self.logs.follow(&instance.id, &mut process);
-        let orders = process.stdin.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
-        Ok(Machine { boot_no: instance.boot_no, guest: instance.guest.clone(), process, orders })
+            .args(["--health-path", &settings.health_path]);
+        process
     }
 }
 

@@ -60,6 +60,7 @@ pub struct Options {
     pub logs: Option<PathBuf>,
     /// All time passes N times as fast: schedules, boots, EC2's delays, leases, cool-downs, heartbeats
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(conflicts_with = "browser")]
     pub time_scale: u32,
     /// How long a simulated machine takes from running to healthy
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=3600))]
@@ -70,6 +71,19 @@ pub struct Options {
     /// Take the function binaries from this directory and build nothing
     #[arg(long, value_name = "DIR")]
     pub binaries: Option<PathBuf>,
+    /// Make each simulated machine a real browser-node with a Chromium that callers can drive; it takes as long to boot as that does
+    #[arg(long)]
+    pub browser: bool,
+    /// Chrome or Chromium for --browser [default: the first that is installed]
+    #[arg(long, value_name = "PATH", requires = "browser")]
+    pub chromium: Option<PathBuf>,
+    /// User without rights that the Chromium of --browser runs as, which only root needs; what the user owns in /tmp, /var/tmp and
+    /// /dev/shm is wiped with each lease [default for root: nobody]
+    #[arg(long, value_name = "NAME", requires = "browser")]
+    pub browser_user: Option<String>,
+    /// Have the nodes of --browser speak TLS, with certificates that nobody has signed; `poolctl connect` knows them
+    #[arg(long, requires = "browser")]
+    pub tls: bool,
     /// Show every log line of the functions and nodes, not only warnings and errors
     #[arg(long, short)]
     pub verbose: bool,

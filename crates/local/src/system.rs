@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     banner::Addresses,
+    browser::Browser,
     bus,
     clock::Clock,
     compile,
@@ -142,7 +143,7 @@ impl System {
         };
         let functions = Functions::new(
             &binaries,
-            function_variables(variables, &addresses, simulator.as_ref(), clock),
+            function_variables(variables, &addresses, simulator.as_ref(), clock, options.browser),
             &settings,
             Arc::clone(&logs),
         );
@@ -158,7 +159,8 @@ impl System {
             tasks.spawn(schedule::run(Arc::clone(&functions), function, clock, delay, stop.clone()));
         }
         let nodes = simulator.map(|simulator| {
-            let settings = nodes::Settings { api: addresses.api.clone(), ..node_settings };
+            let browser = Browser::of_options(options, &binaries);
+            let settings = nodes::Settings { api: addresses.api.clone(), browser, ..node_settings };
             tokio::spawn(Nodes::new(settings, simulator.ec2, logs).run(stop))
         });
         Ok(Self { addresses, functions, stopper, tasks, nodes })
@@ -223,6 +225,7 @@ fn node_settings(options: &Options, surroundings: &Surroundings, clock: Clock) -
         heartbeat_seconds: variables.number("POOL_HEARTBEAT_SECONDS", 30, 1, 3600)?,
         health_port: u16::try_from(health_port).unwrap_or(u16::MAX),
         health_path: variables.get("POOL_HEALTH_PATH").unwrap_or("/health").to_owned(),
+        browser: None,
     })
 }
 
@@ -232,10 +235,10 @@ async fn binaries(
     progress: &impl Fn(&str),
 ) -> Result<PathBuf, StartError> {
     if let Some(directory) = &options.binaries {
-        return Ok(compile::check(directory)?);
+        return Ok(compile::check(directory, options.browser)?);
     }
     progress("Building the functions (the first time takes some minutes) …");
-    Ok(compile::build(&surroundings.cargo, &surroundings.own_binary).await?)
+    Ok(compile::build(&surroundings.cargo, &surroundings.own_binary, options.browser).await?)
 }
 
 /// Starts the simulated EC2 if it has a port. The receiver has its events, or nothing when there is none.
@@ -257,9 +260,15 @@ fn function_variables(
     addresses: &Addresses,
     simulator: Option<&Simulator>,
     clock: Clock,
+    with_browser: bool,
 ) -> BTreeMap<String, String> {
     let ec2 = simulator.map(|simulator| &simulator.variables);
-    variables.for_functions(&addresses.dynamodb, &addresses.ec2, ec2, clock)
+    let mut all = variables.for_functions(&addresses.dynamodb, &addresses.ec2, ec2, clock);
+    if with_browser {
+        // As the template has it for nodes that clean themselves.
+        all.entry("POOL_AFTER_RELEASE".to_owned()).or_insert_with(|| "reset".to_owned());
+    }
+    all
 }
 
 async fn serve_front(listener: TcpListener, functions: Arc<Functions>, logs: Arc<Logs>, stop: Stop) {

@@ -79,6 +79,9 @@ pub enum Ask {
         /// The lease's id.
         lease: String,
     },
+    /// Open a port of this machine behind which is the leased browser, for Playwright, Puppeteer and the like; the lease is kept until
+    /// Ctrl-C and given back then.
+    Connect(Connect),
     /// Look at a lease.
     Lease {
         /// Its id.
@@ -131,6 +134,16 @@ pub enum Ask {
         /// The lease's id.
         lease: String,
     },
+}
+
+/// Options of `connect`.
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The lease's id; without one an instance is leased first.
+    pub lease: Option<String>,
+    /// Port of this machine; 0 for any that is free.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
 }
 
 /// Options of `acquire`.

@@ -5,5 +5,6 @@
 
 pub mod api;
 pub mod args;
+pub mod connect;
 pub mod simulate;
 pub mod whatif;

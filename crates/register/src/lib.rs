@@ -17,9 +17,6 @@ use pool_store::Written;
 /// Writes that one word of a node makes at most.
 const WRITES_MAX: usize = 12;
 
-/// Lengths of a node's key, in characters: 128 bits in hexadecimal at least.
-const KEY_LENGTHS: std::ops::RangeInclusive<usize> = 32..=128;
-
 /// The largest whole number that every JSON reader keeps exact.
 const WHOLE_NUMBER_MAX: u64 = 9_007_199_254_740_991;
 
@@ -75,15 +72,9 @@ fn ready_word(instance: InstanceId, mut body: Fields) -> Result<Ready, Problem> 
     let boot_id = required("boot_id", boot_id)?;
     let cleaned_epoch = cleaned_epoch.map(|epoch| request::within("cleaned_epoch", epoch, 0, WHOLE_NUMBER_MAX));
     let cleaned_epoch = cleaned_epoch.transpose()?;
-    let is_key = KEY_LENGTHS.contains(&key.len()) && key.bytes().all(|b| b.is_ascii_hexdigit());
-    if !key.is_empty() && !is_key {
-        return Err(Problem::bad_request("key has 32 to 128 hexadecimal digits."));
-    }
-    if tls_sha256.is_some_and(|digest| digest.len() != 64 || !digest.bytes().all(|b| b.is_ascii_hexdigit())) {
-        return Err(Problem::bad_request("tls_sha256 has 64 hexadecimal digits."));
-    }
+    let key = NodeKey::told(&key, tls_sha256.as_deref()).map_err(|bad| Problem::bad_request(format!("{bad}.")))?;
     let boot_id = request::within("boot_id", boot_id, 1, WHOLE_NUMBER_MAX)?;
-    Ok(Ready { instance, boot_id, key: NodeKey::trusted(key), cleaned_epoch })
+    Ok(Ready { instance, boot_id, key, cleaned_epoch })
 }
 
 /// A node that becomes ready counts as heard of, and its history says so.

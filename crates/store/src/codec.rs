@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
 
+use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, ShardNo, Token, TransferId};
 use pool_core::shard::{
@@ -102,6 +103,10 @@ pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
 }
 
+pub(crate) fn node_key(key: &NodeKey) -> AttributeValue {
+    AttributeValue::B(Blob::new(key.bytes()))
+}
+
 pub(crate) fn number(value: impl ToString + Copy) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
@@ -147,7 +152,7 @@ fn read_terms(entry: &Entry<'_>) -> Result<Terms, Damage> {
 pub(crate) fn member(member: &Member) -> AttributeValue {
     entry([
         ("a", text(&member.address)),
-        ("k", text(member.key.secret())),
+        ("k", node_key(&member.key)),
         ("b", number(member.boot_id)),
         ("s", time(member.since)),
         ("n", number(member.served)),
@@ -159,8 +164,8 @@ pub(crate) fn member(member: &Member) -> AttributeValue {
 pub(crate) fn kind(kind: &Kind) -> AttributeValue {
     let Kind { instance_type, zone, market, template_version } = kind;
     let market = match market {
-        Market::Spot => "spot",
-        Market::OnDemand => "on-demand",
+        Market::Spot => "s",
+        Market::OnDemand => "o",
     };
     text(format!("{template_version}/{market}/{zone}/{instance_type}"))
 }
@@ -168,7 +173,7 @@ pub(crate) fn kind(kind: &Kind) -> AttributeValue {
 fn read_member(entry: &Entry<'_>) -> Result<Member, Damage> {
     Ok(Member {
         address: entry.text("a")?.to_owned(),
-        key: NodeKey::trusted(entry.text("k")?),
+        key: entry.value("k", |value| value.as_b().ok().map(|bytes| NodeKey::stored(bytes.as_ref())))?,
         boot_id: entry.number("b")?,
         since: entry.time("s")?,
         served: entry.number("n")?,
@@ -181,8 +186,8 @@ fn read_kind(text: &str) -> Option<Kind> {
     Some(Kind {
         template_version: parts.next()?.parse().ok()?,
         market: match parts.next()? {
-            "spot" => Market::Spot,
-            "on-demand" => Market::OnDemand,
+            "s" => Market::Spot,
+            "o" => Market::OnDemand,
             _ => return None,
         },
         zone: parts.next()?.to_owned(),

@@ -55,7 +55,7 @@ fn member() -> impl Strategy<Value = Member> {
     });
     (text(), text(), whole(), time(), whole(), kind).prop_map(|(address, key, boot_id, since, served, kind)| Member {
         address,
-        key: NodeKey::trusted(key),
+        key: NodeKey::stored(key.as_bytes()),
         boot_id,
         since,
         served,

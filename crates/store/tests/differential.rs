@@ -138,7 +138,7 @@ fn opening(dice: &mut Dice, now: Timestamp) -> Vec<Transition> {
     let ready = members.iter().take(usize::try_from(dice.roll(7)).expect("below 7")).map(|(id, _)| Transition::Ready {
         instance: id.clone(),
         boot_epoch: 3,
-        key: NodeKey::trusted("key"),
+        key: NodeKey::stored(*b"key"),
         boot_id: 1,
         now,
         next: Next::Free,

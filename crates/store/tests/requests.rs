@@ -95,7 +95,7 @@ async fn with_free(store: &Store, shard: ShardNo, count: u64) {
     let ready = ids.iter().map(|id| Transition::Ready {
         instance: id.clone(),
         boot_epoch: 3,
-        key: NodeKey::trusted("key"),
+        key: NodeKey::stored(*b"key"),
         boot_id: 1,
         now: NOW,
         next: Next::Free,

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
+use data_encoding::BASE64;
 use pool_core::ids::{InstanceId, LaunchToken, NodeKey, Owner, Token, TransferId};
 use pool_core::shard::{
     Fate, Intent, Kind, Launch, Leaving, Market, Member, Shard, StopPhase, Stopped, Terms, Tombstone, Transfer,
@@ -188,7 +189,11 @@ fn attribute(value: &Value) -> AttributeValue {
         Some(("SS", list)) => AttributeValue::Ss(texts(list)),
         Some(("NS", list)) => AttributeValue::Ns(texts(list)),
         Some(("BS", list)) => AttributeValue::Bs(texts(list).into_iter().map(Blob::new).collect()),
-        Some(("B", text)) => AttributeValue::B(Blob::new(text.to_string())),
+        // What is no base64 is bytes all the same.
+        Some(("B", text)) => {
+            let text = text.as_str().unwrap_or_default().as_bytes();
+            AttributeValue::B(Blob::new(BASE64.decode(text).unwrap_or_else(|_| text.to_vec())))
+        }
         _ => AttributeValue::Null(true),
     }
 }
@@ -202,6 +207,7 @@ fn one_json(value: &AttributeValue) -> Value {
     match value {
         AttributeValue::S(text) => json!({ "S": text }),
         AttributeValue::N(text) => json!({ "N": text }),
+        AttributeValue::B(bytes) => json!({ "B": BASE64.encode(bytes.as_ref()) }),
         AttributeValue::L(list) => json!({ "L": list.iter().map(one_json).collect::<Vec<_>>() }),
         AttributeValue::M(map) => json!({ "M": json_of(map) }),
         other => panic!("no shard has {other:?}"),
@@ -221,7 +227,7 @@ fn rich() -> Shard {
     };
     let member = |number: u32| Member {
         address: format!("10.0.0.{number}"),
-        key: NodeKey::trusted("f".repeat(32)),
+        key: NodeKey::told(&"f".repeat(32), None).expect("a key"),
         boot_id: 1,
         since: now,
         served: 3,

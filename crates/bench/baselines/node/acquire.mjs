@@ -46,7 +46,7 @@ async function acquire(event) {
   const epoch = shard.lease_epoch.M[token].N;
   const { a: address, k: key } = shard.member_map.M[instance].M;
   const text = `${instance}|${epoch}|${now + ttl}`;
-  const access = createHmac("sha256", key.S).update(text).digest("base64url");
+  const access = createHmac("sha256", Buffer.from(key.B).subarray(32).toString("hex")).update(text).digest("base64url");
   const lease = {
     lease_id: `0.${token}.${epoch}.${instance}`, state: "active", instance_id: instance, epoch: Number(epoch),
     endpoint: `http://${address.S}:3000`, access_token: access, expires_in_seconds: ttl,

@@ -45,7 +45,7 @@ def acquire(client, event):
     epoch = shard["lease_epoch"]["M"][token]["N"]
     member = shard["member_map"]["M"][instance]["M"]
     text = f"{instance}|{epoch}|{now + ttl}"
-    access = base64url(hmac.new(member["k"]["S"].encode(), text.encode(), hashlib.sha256).digest())
+    access = base64url(hmac.new(member["k"]["B"][32:].hex().encode(), text.encode(), hashlib.sha256).digest())
     lease = {
         "lease_id": f"0.{token}.{epoch}.{instance}",
         "state": "active",

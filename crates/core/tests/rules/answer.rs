@@ -8,7 +8,7 @@ use pool_core::policy::Policy;
 use pool_core::shard::Shard;
 use pool_core::time::Timestamp;
 
-use crate::given::{Given, LEASE_EPOCH, NOW, instance, policy, shard, token};
+use crate::given::{Given, LEASE_EPOCH, NOW, instance, policy, secret, shard, token};
 
 /// What the holder of token 1 is told.
 fn told(shard: &Shard) -> Option<Lease> {
@@ -22,7 +22,8 @@ fn active() -> Lease {
         instance_id: Some(instance(1)),
         endpoint: Some("http://10.0.0.1:8443".to_owned()),
         epoch: Some(LEASE_EPOCH),
-        access_token: access::token("key-1", &instance(1), LEASE_EPOCH, NOW + 60),
+        tls_sha256: None,
+        access_token: access::token(&secret(1), &instance(1), LEASE_EPOCH, NOW + 60),
         expires_at: Some("2026-11-23T18:14:20Z".to_owned()),
         expires_in_seconds: Some(60),
         position: None,
@@ -39,6 +40,7 @@ fn pending(position: u64, outlook: Outlook) -> Lease {
         instance_id: None,
         endpoint: None,
         epoch: None,
+        tls_sha256: None,
         access_token: None,
         expires_at: None,
         expires_in_seconds: None,
@@ -54,6 +56,17 @@ fn a_holder_is_told_where_its_instance_is_and_how_to_open_it() {
     assert_eq!(told(&shard(7).held(1, 1)), Some(active()));
     assert!(active().access_token.is_some());
     assert_eq!(told(&shard(7).held(1, 1).leaving(1, Timestamp::NEVER)), Some(active()), "it leaves only afterwards");
+}
+
+#[test]
+fn a_holder_is_told_the_certificate_of_an_instance_that_speaks_tls() {
+    let digest = "ab".repeat(32);
+    let with_tls = shard(7).held(1, 1).with(|shard| {
+        let member = shard.members.get_mut(&instance(1)).expect("a member");
+        member.key = NodeKey::told(&secret(1), Some(&digest)).expect("a key");
+    });
+    let endpoint = Some("https://10.0.0.1:8443".to_owned());
+    assert_eq!(told(&with_tls), Some(Lease { endpoint, tls_sha256: Some(digest), ..active() }));
 }
 
 #[test]

@@ -61,7 +61,7 @@ pub(crate) fn kind(market: Market) -> Kind {
 pub(crate) fn member(n: u64) -> Member {
     Member {
         address: format!("10.0.0.{n}"),
-        key: NodeKey::trusted(format!("key-{n}")),
+        key: NodeKey::told(&secret(n), None).expect("a key"),
         boot_id: 5,
         since: NOW - 100,
         served: 3,
@@ -345,4 +345,9 @@ pub(crate) fn refused<const N: usize>(transition: &Transition, situations: [(&st
         assert_eq!(shard.apply(transition), Err(Refused), "{situation}: {transition:?} was accepted");
         assert_eq!(shard, before, "{situation}: a refused transition changed something");
     }
+}
+
+/// The secret of an instance's node.
+pub(crate) fn secret(n: u64) -> String {
+    format!("{n:032x}")
 }

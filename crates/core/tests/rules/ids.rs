@@ -69,9 +69,29 @@ fn a_lease_has_one_spelling() {
 
 #[test]
 fn a_key_is_kept_and_never_printed() {
-    let key = NodeKey::trusted("the secret");
-    assert_eq!(key.secret(), "the secret");
-    assert_eq!(format!("{key:?}"), "***");
+    let (secret, digest) = ("0123456789abcdef".repeat(2), "fedcba9876543210".repeat(4));
+    for tls_sha256 in [None, Some(digest.as_str())] {
+        let key = NodeKey::told(&secret, tls_sha256).expect("it is one");
+        assert_eq!(NodeKey::stored(key.bytes()), key);
+        assert_eq!((key.secret().as_deref(), key.tls_sha256().as_deref()), (Some(secret.as_str()), tls_sha256));
+        assert_eq!(format!("{key:?}"), "***");
+    }
+    let longest = NodeKey::told(&"ab".repeat(32), None).expect("it is one");
+    assert_eq!((longest.secret(), longest.tls_sha256()), (Some("ab".repeat(32)), None), "a long key is no digest");
+    assert_eq!(NodeKey::told("", None), Ok(NodeKey::default()));
+    assert_eq!((NodeKey::default().secret(), NodeKey::default().tls_sha256()), (None, None));
+}
+
+#[test]
+fn what_is_no_key_is_refused() {
+    let (secret, digest) = ("0123456789abcdef".repeat(2), "fedcba9876543210".repeat(4));
+    for bad in ["x", "0", &"0".repeat(30), &"0".repeat(33), &"0".repeat(66), &"A".repeat(32), &"g".repeat(32)] {
+        assert!(NodeKey::told(bad, None).is_err(), "{bad} was accepted");
+    }
+    for bad in ["", "00", &digest[1..], &digest.to_uppercase()] {
+        assert!(NodeKey::told(&secret, Some(bad)).is_err(), "{bad} was accepted");
+    }
+    assert!(NodeKey::told("", Some(&digest)).is_err(), "a certificate without a key was accepted");
 }
 
 #[test]

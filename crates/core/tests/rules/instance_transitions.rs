@@ -137,7 +137,7 @@ fn a_booted_instance_is_the_newest_free_one_and_its_node_is_known() {
     let ready = |boot_epoch, next| Transition::Ready {
         instance: instance(1),
         boot_epoch,
-        key: NodeKey::trusted("new"),
+        key: NodeKey::stored(*b"new"),
         boot_id: 6,
         now: NOW,
         next,
@@ -147,7 +147,7 @@ fn a_booted_instance_is_the_newest_free_one_and_its_node_is_known() {
         after.booting.clear();
         after.free = vec![instance(1), instance(2)];
         let member = member_of(after, 1);
-        (member.key, member.boot_id, member.since) = (NodeKey::trusted("new"), 6, NOW);
+        (member.key, member.boot_id, member.since) = (NodeKey::stored(*b"new"), 6, NOW);
     });
     for epoch in [BOOT_EPOCH - 1, BOOT_EPOCH + 1] {
         refused(&ready(epoch, Next::Free), [("another boot", before.clone())]);
@@ -168,7 +168,7 @@ fn a_booted_instance_goes_to_the_first_waiter_if_that_one_still_waits() {
     let ready = |waiter| Transition::Ready {
         instance: instance(1),
         boot_epoch: BOOT_EPOCH,
-        key: NodeKey::trusted("new"),
+        key: NodeKey::stored(*b"new"),
         boot_id: 6,
         now: NOW,
         next: hand_over(waiter),
@@ -178,7 +178,7 @@ fn a_booted_instance_goes_to_the_first_waiter_if_that_one_still_waits() {
         after.booting.clear();
         handed_over(after, 1, 51);
         let member = member_of(after, 1);
-        (member.key, member.boot_id, member.since) = (NodeKey::trusted("new"), 6, NOW);
+        (member.key, member.boot_id, member.since) = (NodeKey::stored(*b"new"), 6, NOW);
     });
     refused(&ready(2), [("another waits longer", before.clone())]);
     refused(&ready(1), [("its wait is over", before.waits_until(1, NOW - 1))]);
@@ -186,11 +186,11 @@ fn a_booted_instance_goes_to_the_first_waiter_if_that_one_still_waits() {
 
 #[test]
 fn a_node_that_started_again_brings_a_new_key() {
-    let again = |boot_id| Transition::ReadyAgain { instance: instance(1), key: NodeKey::trusted("new"), boot_id };
+    let again = |boot_id| Transition::ReadyAgain { instance: instance(1), key: NodeKey::stored(*b"new"), boot_id };
     let before = shard(7).held(1, 1).leaving(1, NOW + 9);
     accepted(&before, &again(6), |after| {
         let member = member_of(after, 1);
-        (member.key, member.boot_id) = (NodeKey::trusted("new"), 6);
+        (member.key, member.boot_id) = (NodeKey::stored(*b"new"), 6);
     });
     for boot_id in [4, 5] {
         refused(&again(boot_id), [("the same start or an earlier one", before.clone())]);

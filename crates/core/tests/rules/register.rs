@@ -10,7 +10,7 @@ use crate::given::{BOOT_EPOCH, Given, LEASE_EPOCH, NOW, instance, policy, shard,
 
 /// The word of instance 1; its node is known under boot id 5.
 fn word(boot_id: u64) -> Ready {
-    Ready { instance: instance(1), boot_id, key: NodeKey::trusted("new"), cleaned_epoch: None }
+    Ready { instance: instance(1), boot_id, key: NodeKey::stored(*b"new"), cleaned_epoch: None }
 }
 
 fn next(word: &Ready, shard: &Shard) -> ReadyStep {
@@ -31,7 +31,7 @@ fn a_booted_node_serves_once_its_address_is_known() {
         ReadyStep::Try(Transition::Ready {
             instance: instance(1),
             boot_epoch: BOOT_EPOCH,
-            key: NodeKey::trusted("new"),
+            key: NodeKey::stored(*b"new"),
             boot_id: 6,
             now: NOW,
             next,
@@ -62,7 +62,7 @@ fn a_leaving_node_has_nothing_left_to_say() {
 
 #[test]
 fn a_new_key_is_recorded_only_for_a_later_boot() {
-    let again = Transition::ReadyAgain { instance: instance(1), key: NodeKey::trusted("new"), boot_id: 6 };
+    let again = Transition::ReadyAgain { instance: instance(1), key: NodeKey::stored(*b"new"), boot_id: 6 };
     for shard in [shard(7).free(1), shard(7).held(1, 1), shard(7).resetting(1), shard(7).stopped(1)] {
         assert_eq!(next(&word(6), &shard), ReadyStep::Try(again.clone()));
         for boot_id in [4, 5] {

@@ -120,7 +120,7 @@ impl World {
 
     fn serve(&self, dice: &mut Dice, shard: usize) -> Option<Transition> {
         let known = &self.shards[shard];
-        let (now, key, boot_id) = (self.now, NodeKey::trusted("key"), self.now.0);
+        let (now, key, boot_id) = (self.now, NodeKey::stored(*b"key"), self.now.0);
         let alive = |id: &&InstanceId| !self.dead.contains_key(*id);
         match dice.roll(16) {
             0 => {

@@ -160,5 +160,5 @@ pub(super) fn member(now: Timestamp) -> Member {
 }
 
 pub(super) fn key() -> NodeKey {
-    NodeKey::trusted("key")
+    NodeKey::stored(*b"key")
 }

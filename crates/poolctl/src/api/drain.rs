@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use pool_client::{Api, Ask, segment};
 use serde_json::{Value, json};
 
-use super::client::{Api, Ask, segment};
 use super::failure::Failure;
 use super::run::Surroundings;
 use super::show;

@@ -3,9 +3,9 @@
 use std::io::Write;
 use std::time::Duration;
 
+use pool_client::{Api, ApiError, Ask, segment};
 use serde_json::{Value, json};
 
-use super::client::{Api, Ask, segment};
 use super::failure::Failure;
 use super::run::Surroundings;
 use super::show;
@@ -42,13 +42,13 @@ pub(super) async fn acquire<O: Write, P: Write>(
                 out_of_breath = 0;
                 lease
             }
-            Err(Failure::Refused { status: 404, .. }) => return Err(Failure::WaitedInVain),
+            Err(ApiError::Refused { status: 404, .. }) => return Err(Failure::WaitedInVain),
             // The request keeps its place while the pool is out of breath.
-            Err(Failure::Refused { status: 503, .. }) if out_of_breath < OUT_OF_BREATH_MAX => {
+            Err(ApiError::Refused { status: 503, .. }) if out_of_breath < OUT_OF_BREATH_MAX => {
                 out_of_breath += 1;
                 lease
             }
-            Err(failure) => return Err(failure),
+            Err(error) => return Err(error.into()),
         };
         tokio::time::sleep(PAUSE).await;
     }

@@ -1,7 +1,5 @@
-//! The commands that speak to a pool: how a request is signed and sent, and what of the answer is shown.
+//! The commands that speak to a pool: what is asked for, and what of the answer is shown.
 
-mod client;
-mod credentials;
 mod drain;
 mod failure;
 mod lease;

@@ -3,12 +3,14 @@
 use std::io::Write;
 use std::time::SystemTime;
 
+use pool_client::{Api, Ask, segment};
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
-use super::client::{Api, Ask, segment};
 use super::failure::Failure;
 use super::{drain, lease, show};
 use crate::args::{self, Connection};
+use crate::connect;
 
 /// What a command needs of the process it runs in.
 #[derive(Debug)]
@@ -69,6 +71,7 @@ pub async fn run<O: Write, P: Write>(
             api.ask(Ask::delete(format!("/v1/leases/{}", segment(lease)))).await?;
             around.done("given back")
         }
+        args::Ask::Connect(options) => Ok(connect::connect(&api, options, around.out, asked_to_stop()).await?),
         args::Ask::Status => around.print(&api.pool().await?, show::status),
         args::Ask::Instances => {
             let pool = api.pool().await?;
@@ -84,6 +87,20 @@ pub async fn run<O: Write, P: Write>(
         }
         args::Ask::Drain(options) => drain::drain(&api, options, &mut around).await,
         order => ordered(&api, order, &mut around).await,
+    }
+}
+
+/// Ends with Ctrl-C, and when whoever started this says so.
+async fn asked_to_stop() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
     }
 }
 

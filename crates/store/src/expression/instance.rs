@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pool_core::ids::{InstanceId, LaunchToken};
+use pool_core::ids::{InstanceId, LaunchToken, NodeKey};
 use pool_core::shard::{Apart, Fate, Intent, Leaving, Member, StopPhase, Stopped, Tombstone, Transition};
 use pool_core::time::Timestamp;
 
 use super::{Draft, STAY};
 use crate::codec;
-use crate::codec::{number, text, time};
+use crate::codec::{node_key, number, text, time};
 
 /// Writes an instance transition; false when it is not one.
 pub(super) fn write(draft: &mut Draft, transition: &Transition) -> bool {
@@ -90,7 +90,7 @@ fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
                 .value(":w", codec::kind(kind));
         }
         Transition::Ready { instance, boot_epoch, key, boot_id, now, next } => {
-            know_node(draft, instance, key.secret(), *boot_id)
+            know_node(draft, instance, key, *boot_id)
                 .remove("boot_epoch.#i")
                 .only_if("boot_epoch.#i = :be")
                 .only_if(STAY)
@@ -98,7 +98,7 @@ fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
                 .place(instance, next, *now);
         }
         Transition::ReadyAgain { instance, key, boot_id } => {
-            know_node(draft, instance, key.secret(), *boot_id)
+            know_node(draft, instance, key, *boot_id)
                 .only_if("member_map.#i.b < :b AND attribute_not_exists(boot_epoch.#i)")
                 // The target copies the member as it was given away: a key written here would be lost.
                 .only_if("attribute_not_exists(transfer_map.#i)");
@@ -116,11 +116,11 @@ fn nodes(draft: &mut Draft, transition: &Transition) -> bool {
     true
 }
 
-fn know_node<'a>(draft: &'a mut Draft, instance: &InstanceId, key: &str, boot_id: u64) -> &'a mut Draft {
+fn know_node<'a>(draft: &'a mut Draft, instance: &InstanceId, key: &NodeKey, boot_id: u64) -> &'a mut Draft {
     draft
         .set("member_map.#i.k = :k, member_map.#i.b = :b")
         .name("#i", instance.as_str())
-        .value(":k", text(key))
+        .value(":k", node_key(key))
         .value(":b", number(boot_id))
 }
 

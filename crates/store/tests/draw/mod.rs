@@ -175,13 +175,13 @@ fn of_instances(kind: u64, dice: &mut Dice, shard: &Shard, now: Timestamp) -> Tr
             kind: member(dice, now).kind,
         },
         (22, _) => {
-            let (key, boot_id) = (NodeKey::trusted(format!("key-{}", dice.roll(9))), dice.roll(9));
+            let (key, boot_id) = (NodeKey::stored(format!("key-{}", dice.roll(9)).into_bytes()), dice.roll(9));
             Transition::ReadyAgain { instance: some_member, key, boot_id }
         }
         (23, _) => {
             let instance = dice.mostly(shard.booting.keys().cloned(), instance);
             let boot_epoch = dice.mostly(shard.booting.get(&instance).copied(), |dice| dice.roll(40));
-            let (key, boot_id) = (NodeKey::trusted(format!("key-{}", dice.roll(9))), dice.roll(9));
+            let (key, boot_id) = (NodeKey::stored(format!("key-{}", dice.roll(9)).into_bytes()), dice.roll(9));
             Transition::Ready { instance, boot_epoch, key, boot_id, now, next: next(dice, shard, now) }
         }
         (24, _) => {

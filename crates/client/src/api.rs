@@ -13,8 +13,8 @@ use aws_smithy_types::byte_stream::ByteStream;
 use http::{Method, Request, Uri};
 use serde_json::Value;
 
-use super::credentials::{Signer, causes};
-use super::failure::Failure;
+use crate::credentials::{Signer, causes};
+use crate::error::ApiError;
 
 /// How long an answer may take: API Gateway gives up after 30 seconds.
 const ANSWER: Duration = Duration::from_secs(35);
@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(35);
 const SERVICE: &str = "execute-api";
 
 /// A pool's API.
-pub(super) struct Api {
+pub struct Api {
     endpoint: String,
     signer: Signer,
     connector: Connector,
@@ -30,7 +30,7 @@ pub(super) struct Api {
 }
 
 /// What is asked for.
-pub(super) struct Ask<'a> {
+pub struct Ask<'a> {
     method: Method,
     path: String,
     headers: Vec<(&'a str, String)>,
@@ -38,47 +38,60 @@ pub(super) struct Ask<'a> {
 }
 
 impl<'a> Ask<'a> {
-    pub(super) fn get(path: impl Into<String>) -> Self {
+    /// Asks for something.
+    #[must_use]
+    pub fn get(path: impl Into<String>) -> Self {
         Self { method: Method::GET, path: path.into(), headers: Vec::new(), body: None }
     }
 
-    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+    /// Asks for something to be done.
+    #[must_use]
+    pub fn post(path: impl Into<String>, body: Value) -> Self {
         Self { method: Method::POST, path: path.into(), headers: Vec::new(), body: Some(body) }
     }
 
-    pub(super) fn delete(path: impl Into<String>) -> Self {
+    /// Asks for something to be ended.
+    #[must_use]
+    pub fn delete(path: impl Into<String>) -> Self {
         Self { method: Method::DELETE, path: path.into(), headers: Vec::new(), body: None }
     }
 
-    pub(super) fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
+    /// With a header.
+    #[must_use]
+    pub fn header(mut self, name: &'a str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
     /// Holds the answer for so long until there is news.
-    pub(super) fn held(self, seconds: u64) -> Self {
+    #[must_use]
+    pub fn held(self, seconds: u64) -> Self {
         self.header("prefer", format!("wait={seconds}"))
     }
 }
 
 /// One part of a path, as a URL spells it.
-pub(super) fn segment(text: &str) -> String {
+#[must_use]
+pub fn segment(text: &str) -> String {
     let keeps = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     text.bytes().map(|byte| if keeps(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 impl Api {
-    /// The API at an endpoint.
-    pub(super) async fn at(
+    /// The API at an endpoint, asked with the credentials of a profile or of the surroundings.
+    ///
+    /// # Errors
+    /// When the endpoint is no URL, or region or credentials are not known.
+    pub async fn at(
         endpoint: &str,
         profile: Option<&str>,
         region: Option<&str>,
         clock: fn() -> SystemTime,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ApiError> {
         let endpoint = endpoint.trim_end_matches('/').to_owned();
-        let uri: Uri = endpoint.parse().map_err(|_| Failure::NoUrl(endpoint.clone()))?;
+        let uri: Uri = endpoint.parse().map_err(|_| ApiError::NoUrl(endpoint.clone()))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) || uri.host().is_none_or(str::is_empty) {
-            return Err(Failure::NoUrl(endpoint));
+            return Err(ApiError::NoUrl(endpoint));
         }
         let signer = Signer::for_endpoint(&uri, profile, region).await?;
         let connector = Connector::builder().tls_provider(Provider::Rustls(CryptoMode::Ring)).build();
@@ -86,9 +99,12 @@ impl Api {
     }
 
     /// Asks, and answers the JSON that came; null when none did.
-    pub(super) async fn ask(&self, ask: Ask<'_>) -> Result<Value, Failure> {
+    ///
+    /// # Errors
+    /// When the pool refuses or cannot be reached.
+    pub async fn ask(&self, ask: Ask<'_>) -> Result<Value, ApiError> {
         let request = self.request(ask).await?;
-        let unreachable = |cause: String| Failure::Unreachable { endpoint: self.endpoint.clone(), cause };
+        let unreachable = |cause: String| ApiError::Unreachable { endpoint: self.endpoint.clone(), cause };
         let request = HttpRequest::try_from(request).map_err(|error| unreachable(causes(&error)))?;
         let answered = async {
             let response = self.connector.call(request).await.map_err(|error| causes(&error))?;
@@ -99,16 +115,19 @@ impl Api {
         let late = |_| unreachable(format!("no answer within {} seconds", ANSWER.as_secs()));
         let (status, body) = tokio::time::timeout(ANSWER, answered).await.map_err(late)?.map_err(unreachable)?;
         if !(200..300).contains(&status) {
-            return Err(Failure::refused(&self.endpoint, status, &body));
+            return Err(ApiError::refused(&self.endpoint, status, &body));
         }
         if body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&body).map_err(|_| Failure::unintelligible(&self.endpoint, status, &body))
+        serde_json::from_slice(&body).map_err(|_| ApiError::unintelligible(&self.endpoint, status, &body))
     }
 
     /// The pool with all its shards and instances, of which one answer may have only some.
-    pub(super) async fn pool(&self) -> Result<Value, Failure> {
+    ///
+    /// # Errors
+    /// When the pool refuses or cannot be reached.
+    pub async fn pool(&self) -> Result<Value, ApiError> {
         let mut pool = self.ask(Ask::get("/v1/pool")).await?;
         let mut next = pool["next_shard"].as_u64();
         while let Some(from) = next {
@@ -127,7 +146,7 @@ impl Api {
         Ok(pool)
     }
 
-    async fn request(&self, ask: Ask<'_>) -> Result<Request<SdkBody>, Failure> {
+    async fn request(&self, ask: Ask<'_>) -> Result<Request<SdkBody>, ApiError> {
         let body = ask.body.map(|body| body.to_string()).unwrap_or_default();
         let mut request = Request::builder().method(ask.method).uri(format!("{}{}", self.endpoint, ask.path));
         if !body.is_empty() {
@@ -137,12 +156,12 @@ impl Api {
             request = request.header(name, value);
         }
         let made = request.body(SdkBody::from(body.clone()));
-        let mut request = made.map_err(|error| Failure::Unsigned(causes(&error)))?;
+        let mut request = made.map_err(|error| ApiError::Unsigned(causes(&error)))?;
         self.sign(&mut request, body.as_bytes()).await?;
         Ok(request)
     }
 
-    async fn sign(&self, request: &mut Request<SdkBody>, body: &[u8]) -> Result<(), Failure> {
+    async fn sign(&self, request: &mut Request<SdkBody>, body: &[u8]) -> Result<(), ApiError> {
         let Some(credentials) = self.signer.credentials().await? else { return Ok(()) };
         let identity = credentials.into();
         let parameters = SigningParams::builder()
@@ -152,7 +171,7 @@ impl Api {
             .time((self.clock)())
             .settings(SigningSettings::default())
             .build();
-        let unsigned = |error: &dyn std::error::Error| Failure::Unsigned(causes(error));
+        let unsigned = |error: &dyn std::error::Error| ApiError::Unsigned(causes(error));
         let parameters = parameters.map_err(|error| unsigned(&error))?.into();
         let headers = request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let signable = SignableRequest::new(

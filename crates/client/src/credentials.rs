@@ -13,16 +13,16 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use http::Uri;
 
-use super::failure::Failure;
+use crate::error::ApiError;
 
 /// Where a local pool is told to be when nothing else says so; it checks no signature.
 const LOCAL_REGION: &str = "us-east-1";
 
 /// What a request is signed with.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     credentials: SharedCredentialsProvider,
     /// The region of the API.
-    pub(super) region: String,
+    pub(crate) region: String,
     /// A local pool takes requests without a signature, too.
     may_do_without: bool,
 }
@@ -32,11 +32,11 @@ impl Signer {
     ///
     /// A local pool is signed for with what the environment and the profile say, but no metadata service is asked: on a
     /// laptop that takes seconds to find nothing.
-    pub(super) async fn for_endpoint(
+    pub(crate) async fn for_endpoint(
         endpoint: &Uri,
         profile: Option<&str>,
         region: Option<&str>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, ApiError> {
         let https = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
         let host = endpoint.host().unwrap_or_default();
         let region = region.or_else(|| region_of(host)).map(str::to_owned);
@@ -54,19 +54,18 @@ impl Signer {
         }
         let found = loader.load().await;
         let region = found.region().map(ToString::to_string);
-        let region =
-            region.ok_or_else(|| Failure::NoCredentials("the region is not known; give --region".to_owned()))?;
-        let missing = || Failure::NoCredentials("there is no provider".to_owned());
+        let region = region.ok_or(ApiError::NoRegion)?;
+        let missing = || ApiError::NoCredentials("there is no provider".to_owned());
         let credentials = found.credentials_provider().ok_or_else(missing)?;
         Ok(Self { credentials, region, may_do_without: false })
     }
 
     /// The credentials to sign with now; `None` when a local pool does without.
-    pub(super) async fn credentials(&self) -> Result<Option<Credentials>, Failure> {
+    pub(crate) async fn credentials(&self) -> Result<Option<Credentials>, ApiError> {
         match self.credentials.provide_credentials().await {
             Ok(credentials) => Ok(Some(credentials)),
             Err(CredentialsError::CredentialsNotLoaded(_)) if self.may_do_without => Ok(None),
-            Err(error) => Err(Failure::NoCredentials(causes(&error))),
+            Err(error) => Err(ApiError::NoCredentials(causes(&error))),
         }
     }
 }
@@ -83,7 +82,7 @@ fn local_chain(profile: Option<&str>, https: SharedHttpClient) -> CredentialsPro
 }
 
 /// An error with all that caused it.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

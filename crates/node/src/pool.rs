@@ -1,0 +1,164 @@
+//! What the node says to the pool: that it is ready, that it lives, that it is clean again.
+//!
+//! Rule: the pool's answer is taken in before anything else is said. A node that the pool has not answered for longer than any lease can live
+//! shuts its machine down.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pool_client::{Api, ApiError, Ask};
+use pool_core::register::{Command, HeartbeatAnswer};
+use serde_json::{Value, json};
+
+use crate::clock::now;
+use crate::health::Health;
+use crate::machine::{self, Load};
+use crate::metrics::Metrics;
+use crate::session::Session;
+
+/// The longest pause between two words that the pool did not take.
+const PAUSE_SECONDS_MAX: u64 = 30;
+
+/// The node as the pool knows it.
+#[derive(Debug)]
+pub struct Member {
+    /// Id of the instance.
+    pub instance: String,
+    /// Grows with every start.
+    pub boot_id: u64,
+    /// Key of the access tokens.
+    pub key: String,
+    /// SHA-256 of the certificate, in hexadecimal.
+    pub tls_sha256: Option<String>,
+    /// Time between heartbeats.
+    pub heartbeat: Duration,
+    /// When to shut the machine down, and by which command.
+    pub shutdown: Option<(u64, PathBuf)>,
+    /// Where to note that the pool answered.
+    pub run_directory: Option<PathBuf>,
+}
+
+/// Speaks to the pool for a node.
+pub struct Clerk {
+    /// The pool.
+    pub api: Api,
+    /// The node as the pool knows it.
+    pub member: Member,
+    /// The lease and the Chrome.
+    pub session: Arc<Session>,
+    /// Whether Chrome works.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Clerk {
+    /// Registers once Chrome runs, then beats. Never returns.
+    pub async fn run(self) {
+        let mut contact = now();
+        let mut load = Load::default();
+        load.percent();
+        self.session.clean().await;
+        self.register(None, &mut contact).await;
+        // A node that starts again learns what it may let in before a caller comes with its new key.
+        loop {
+            self.beat(&mut load, &mut contact).await;
+            tokio::select! {
+                () = tokio::time::sleep(self.session.next_beat(self.member.heartbeat)) => {}
+                () = self.session.ask_pool.notified() => {}
+            }
+        }
+    }
+
+    async fn beat(&self, load: &mut Load, contact: &mut pool_core::time::Timestamp) {
+        let answer = match self.heartbeat(load).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.metrics.heartbeats_lost.inc();
+                tracing::warn!(%error, "the pool does not take a heartbeat");
+                return self.die_when_forgotten(*contact).await;
+            }
+        };
+        self.metrics.heartbeats.inc();
+        self.note_contact(contact);
+        self.session.hear(&answer);
+        if answer.command != Command::Register {
+            return;
+        }
+        // A Chrome that takes longer is told of by the next heartbeat.
+        if tokio::time::timeout(self.member.heartbeat, self.session.clean()).await.is_ok() {
+            self.register(answer.epoch_floor.checked_sub(1), contact).await;
+        }
+    }
+
+    async fn heartbeat(&self, load: &mut Load) -> Result<HeartbeatAnswer, ApiError> {
+        let (cpu_percent, memory_percent) = load.percent();
+        self.metrics.cpu_percent.set(i64::try_from(cpu_percent).unwrap_or_default());
+        self.metrics.memory_percent.set(i64::try_from(memory_percent).unwrap_or_default());
+        let health = self.health.check(&self.session).await;
+        if let Err(why) = &health {
+            tracing::warn!(why, "this node is not healthy");
+        }
+        let word = json!({
+            "healthy": health.is_ok(),
+            "cpu_percent": cpu_percent,
+            "memory_percent": memory_percent,
+            "sessions": self.session.visits(),
+        });
+        let answer = self.api.ask(Ask::post(self.path("heartbeat"), word)).await?;
+        serde_json::from_value(answer.clone()).map_err(|error| ApiError::Unintelligible {
+            endpoint: self.path("heartbeat"),
+            status: 200,
+            text: format!("{error}: {answer}"),
+        })
+    }
+
+    /// Says ready until the pool takes it. It may not know the instance yet, as launches are recorded after they happen.
+    async fn register(&self, cleaned_epoch: Option<u64>, contact: &mut pool_core::time::Timestamp) {
+        let Member { boot_id, key, tls_sha256, .. } = &self.member;
+        let mut word = json!({ "boot_id": boot_id, "key": key });
+        if let Some(digest) = tls_sha256 {
+            word["tls_sha256"] = digest.as_str().into();
+        }
+        if let Some(epoch) = cleaned_epoch {
+            word["cleaned_epoch"] = epoch.into();
+        }
+        let mut pause_seconds = 1;
+        while let Err(error) = self.ready(&word).await {
+            tracing::info!(%error, pause_seconds, "not registered yet");
+            self.die_when_forgotten(*contact).await;
+            // Nodes that were launched together do not ask together.
+            let pause_ms = fastrand::u64(1_000 * pause_seconds..=2_000 * pause_seconds);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            pause_seconds = PAUSE_SECONDS_MAX.min(2 * pause_seconds);
+        }
+        self.note_contact(contact);
+        tracing::info!(cleaned_epoch, "registered");
+    }
+
+    async fn ready(&self, word: &Value) -> Result<(), ApiError> {
+        self.api.ask(Ask::post(self.path("ready"), word.clone())).await.map(drop)
+    }
+
+    fn path(&self, action: &str) -> String {
+        format!("/v1/instances/{}/{action}", self.member.instance)
+    }
+
+    fn note_contact(&self, contact: &mut pool_core::time::Timestamp) {
+        *contact = now();
+        if let Some(directory) = &self.member.run_directory {
+            machine::note_contact(directory);
+        }
+    }
+
+    async fn die_when_forgotten(&self, contact: pool_core::time::Timestamp) {
+        let silent_seconds = now().seconds_since(contact);
+        if let Some((limit_seconds, command)) = &self.member.shutdown
+            && silent_seconds > *limit_seconds
+        {
+            tracing::error!(silent_seconds, limit_seconds, "the pool is out of reach, so this machine shuts down");
+            machine::shut_down(command).await;
+        }
+    }
+}
