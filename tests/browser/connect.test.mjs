@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import tls from 'node:tls';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { acquire, freeAgain, release, startPool, startSite, until } from './pool.mjs';
 
 let pool;
 let site;
+const children = new Set();
 before(async () => {
   site = await startSite((request, response) => response.end('<title>by TLS</title>'));
   pool = await startPool({ options: ['--tls'] });
@@ -22,11 +23,22 @@ async function connectTo(lease, options = []) {
   const child = spawn(`${process.env.BINARIES}/poolctl`, ['--endpoint', pool.api, 'connect', ...(lease ? [lease.lease_id] : []), ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  children.add(child);
   let said = '';
   child.stderr.on('data', (text) => { said += text; });
   const [line] = await Promise.race([once(child.stdout, 'data'), once(child, 'exit').then(() => [''])]);
   return { child, url: String(line).trim(), said: () => said };
 }
+
+// What a failed test leaves is not the next one's concern.
+afterEach(async () => {
+  for (const child of children) {
+    child.kill('SIGINT');
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+  children.clear();
+  await until('nothing is leased', async () => (await pool.status()).totals.free === 1);
+});
 
 test('any client drives the browser through the port, and the lease ends with the command', async () => {
   const lease = await acquire(pool);

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// While a lease is there that uses nothing, the pool is asked so often whether it has been released.
 const RELEASE_POLL: Duration = Duration::from_secs(1);
 /// So many seconds before the lease ends, as far as the node knows, the pool is asked whether it has been renewed.
-const RENEWAL_POLLS: [u64; 2] = [5, 1];
+const RENEWAL_POLLS: [u64; 3] = [10, 5, 2];
 
 /// What the node is at this moment, for all its tasks.
 #[derive(Debug)]
