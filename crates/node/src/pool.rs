@@ -64,9 +64,20 @@ impl Clerk {
         // A node that starts again learns what it may let in before a caller comes with its new key.
         loop {
             self.beat(&mut load, &mut contact).await;
+            self.until_next_beat().await;
+        }
+    }
+
+    /// Waits until the pool is to be asked again, which may be sooner than it was when the wait began: a lease begins or is about to end.
+    async fn until_next_beat(&self) {
+        let beaten = tokio::time::Instant::now();
+        let mut changes = self.session.changes();
+        loop {
+            let pause = self.session.next_beat(self.member.heartbeat, beaten.elapsed());
             tokio::select! {
-                () = tokio::time::sleep(self.session.next_beat(self.member.heartbeat)) => {}
-                () = self.session.ask_pool.notified() => {}
+                () = tokio::time::sleep(pause) => return,
+                () = self.session.ask_pool.notified() => return,
+                _ = changes.changed() => {}
             }
         }
     }

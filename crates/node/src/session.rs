@@ -136,6 +136,7 @@ impl Session {
         }
         if inner.used_by.is_none() {
             self.metrics.leases.inc();
+            self.tell();
         }
         inner.used_by = Some(epoch);
         inner.visits += 1;
@@ -202,19 +203,27 @@ impl Session {
         }
     }
 
-    /// When the pool is to be asked next.
+    /// Tells of every change.
     #[must_use]
-    pub fn next_beat(&self, usual: Duration) -> Duration {
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// In how long the pool is to be asked, which was asked so long ago and is asked each `usual` while nothing happens.
+    #[must_use]
+    pub fn next_beat(&self, usual: Duration, ago: Duration) -> Duration {
         let inner = self.lock();
+        let usual = usual.saturating_sub(ago);
         if !inner.used_by.is_some_and(|epoch| inner.gate.is_open(epoch, now())) {
             return usual;
         }
+        let soon = RELEASE_POLL.saturating_sub(ago);
         if inner.visits == 0 {
-            return RELEASE_POLL.min(usual);
+            return soon.min(usual);
         }
         let left = inner.gate.seconds_left(now());
         let until = RENEWAL_POLLS.iter().find_map(|before| left.checked_sub(*before).filter(|until| *until > 0));
-        until.map_or(RELEASE_POLL, Duration::from_secs).min(usual)
+        until.map_or(soon, Duration::from_secs).min(usual)
     }
 
     /// Keeps a Chrome running, and a new one for each lease. Never returns.
