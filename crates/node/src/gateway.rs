@@ -1,7 +1,7 @@
 //! What the node answers: its health to everyone, Chrome to the lease.
 //!
-//! Rule: one function ([`Gateway::enter`]) lets a lease in, and every route but the health check goes through it or through
-//! [`Gateway::admit`]. No token and no query is logged.
+//! Rule: one function (`Gateway::enter`) lets a lease in, and every route but the health check goes through it or through
+//! `Gateway::admit`. No token and no query is logged.
 
 use std::sync::Arc;
 use std::time::Duration;
