@@ -49,7 +49,7 @@ pub struct Gateway {
 pub fn router(gateway: Arc<Gateway>) -> Router {
     let health_path = gateway.options.health_path.clone();
     Router::new()
-        .route("/", get(browser))
+        .route("/", get(devtools))
         .route("/metrics", get(metrics))
         .route("/json", any(chrome_json))
         .route("/json/{*rest}", any(chrome_json))
@@ -128,25 +128,17 @@ async fn metrics(State(gateway): State<Arc<Gateway>>, headers: HeaderMap, uri: U
     Ok(([(header::CONTENT_TYPE, kind)], gateway.metrics.text()).into_response())
 }
 
-/// The WebSocket of the whole browser at the node's root, so that an address and a token are all that a client needs.
-async fn browser(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let visit = gateway.enter(&parts.headers, &parts.uri).await?;
-    let path = visit.devtools.path.clone();
-    upgrade(&gateway, &mut parts, visit, path).await
-}
-
-/// A WebSocket of Chrome's: of the browser, or of one page.
+/// A WebSocket of Chrome's: of the browser or of one page by its path, and at the node's root of the whole browser, so that an address and
+/// a token are all that a client needs.
 async fn devtools(State(gateway): State<Arc<Gateway>>, request: Request) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
     let visit = gateway.enter(&parts.headers, &parts.uri).await?;
-    let path = parts.uri.path().to_owned();
-    upgrade(&gateway, &mut parts, visit, path).await
-}
-
-async fn upgrade(gateway: &Gateway, parts: &mut Parts, visit: Visit, path: String) -> Result<Response, Problem> {
+    let path = match parts.uri.path() {
+        "/" => visit.devtools.path.clone(),
+        path => path.to_owned(),
+    };
     let limit = gateway.options.limits.message_bytes_max();
-    let socket = websocket(parts).await?.max_message_size(limit).max_frame_size(limit);
+    let socket = websocket(&mut parts).await?.max_message_size(limit).max_frame_size(limit);
     Ok(socket.on_upgrade(move |caller| socket::pass(caller, visit, path, limit)))
 }
 

@@ -25,11 +25,12 @@ use crate::{listen, metadata, tls};
 /// When the node cannot start, with what to do.
 pub async fn serve(options: Options, program: PathBuf) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let watches_metadata = options.instance_id.is_none();
-    let metadata = metadata::client();
-    let instance = match &options.instance_id {
-        Some(instance) => instance.clone(),
-        None => metadata::instance_id(&metadata).await?,
+    // An instance that is told who it is has no metadata service to watch, either.
+    let (instance, metadata) = if let Some(instance) = &options.instance_id {
+        (instance.clone(), None)
+    } else {
+        let metadata = metadata::client();
+        (metadata::instance_id(&metadata).await?, Some(metadata))
     };
     let api = Api::at(&options.api, None, options.region.as_deref(), clock::system_time)
         .await
@@ -71,7 +72,7 @@ pub async fn serve(options: Options, program: PathBuf) -> Result<(), String> {
     let clerk = Clerk { api, member, session: Arc::clone(&session), health, metrics };
     tracing::info!(%instance, %address, "serves");
     tokio::spawn(Arc::clone(&session).supervise(launcher));
-    if watches_metadata {
+    if let Some(metadata) = metadata {
         tokio::spawn(metadata::watch(metadata, session));
     }
     tokio::spawn(listen::serve(listener, tls, router(Arc::new(gateway)), limits));

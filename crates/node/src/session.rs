@@ -115,7 +115,7 @@ impl Session {
         };
         match tokio::time::timeout(limit, entered).await {
             Ok(entered) => entered,
-            Err(_) => Err(NoEntry::NoChrome(self.why_down().unwrap_or_else(|| "it is being started".to_owned()))),
+            Err(_) => Err(NoEntry::NoChrome(self.devtools().err().unwrap_or_else(|| "it is being started".to_owned()))),
         }
     }
 
@@ -189,10 +189,6 @@ impl Session {
             Browser::Starting => Err("Chrome is being started".to_owned()),
             Browser::Down(why) => Err(why.clone()),
         }
-    }
-
-    fn why_down(&self) -> Option<String> {
-        self.devtools().err()
     }
 
     /// Waits until a Chrome runs that no lease has used, or one whose lease still lasts.

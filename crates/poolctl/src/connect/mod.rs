@@ -14,9 +14,9 @@ use pool_client::{Api, ApiError, Ask, segment};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
 
 use crate::args::Connect;
-use pin::Pin;
 
 /// The shortest pause between two renewals that fail.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -53,11 +53,11 @@ pub enum ConnectError {
 }
 
 /// Where a leased browser is.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Browser {
     authority: String,
-    /// Its certificate; `None` for plain HTTP.
-    pin: Option<Pin>,
+    /// Trusts its certificate and no other; `None` for plain HTTP.
+    tls: Option<TlsConnector>,
 }
 
 /// Opens the port, says where it is, and serves it until `stop` or until the lease ends.
@@ -111,11 +111,11 @@ impl Browser {
     fn of_lease(lease: &Value) -> Result<Self, ConnectError> {
         let endpoint: Option<Uri> = lease["endpoint"].as_str().and_then(|endpoint| endpoint.parse().ok());
         let authority = endpoint.as_ref().and_then(|endpoint| endpoint.authority()).ok_or(ConnectError::NoEndpoint)?;
-        let pin = match lease["tls_sha256"].as_str() {
-            Some(digest) => Some(Pin::parse(digest).ok_or(ConnectError::BadDigest)?),
+        let tls = match lease["tls_sha256"].as_str() {
+            Some(digest) => Some(pin::connector(digest).ok_or(ConnectError::BadDigest)?),
             None => None,
         };
-        Ok(Self { authority: authority.to_string(), pin })
+        Ok(Self { authority: authority.to_string(), tls })
     }
 }
 

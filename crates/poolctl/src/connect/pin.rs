@@ -11,28 +11,26 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
 /// The one certificate that is trusted.
-#[derive(Debug, Clone)]
-pub(super) struct Pin {
+#[derive(Debug)]
+struct Pin {
     sha256: [u8; 32],
     provider: Arc<CryptoProvider>,
 }
 
-impl Pin {
-    /// Of the SHA-256 in hexadecimal; `None` when it is none.
-    pub(super) fn parse(digest: &str) -> Option<Self> {
-        let sha256 = HEXLOWER.decode(digest.as_bytes()).ok()?.try_into().ok()?;
-        Some(Self { sha256, provider: Arc::new(ring::default_provider()) })
-    }
-
-    /// What makes connections to the holder of the certificate.
-    pub(super) fn connector(&self) -> Result<TlsConnector, Error> {
-        let config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(self.clone()))
-            .with_no_client_auth();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
+/// What makes connections to the holder of the certificate with this SHA-256 in hexadecimal; `None` when it is none.
+///
+/// # Panics
+/// Never: ring has the cipher suites of both versions of TLS.
+pub(super) fn connector(digest: &str) -> Option<TlsConnector> {
+    let sha256 = HEXLOWER.decode(digest.as_bytes()).ok()?.try_into().ok()?;
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the cipher suites of both versions of TLS")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pin { sha256, provider }))
+        .with_no_client_auth();
+    Some(TlsConnector::from(Arc::new(config)))
 }
 
 /// Names and times say nothing here: the certificate itself is known. That its holder has the key is verified as ever.

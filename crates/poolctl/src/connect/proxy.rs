@@ -63,11 +63,10 @@ async fn pass(request: Request<Incoming>, browser: &Browser, token: &str) -> Res
     let text = |error: &dyn std::error::Error| error.to_string();
     let stream = TcpStream::connect(&browser.authority).await.map_err(|error| text(&error))?;
     stream.set_nodelay(true).map_err(|error| text(&error))?;
-    let Some(pin) = &browser.pin else { return over(stream, request, token).await };
-    let connector = pin.connector().map_err(|error| text(&error))?;
+    let Some(tls) = &browser.tls else { return over(stream, request, token).await };
     // The name is not looked at, since the certificate itself is known.
     let name = ServerName::try_from("localhost").map_err(|error| text(&error))?;
-    let stream = connector.connect(name, stream).await.map_err(|error| text(&error))?;
+    let stream = tls.connect(name, stream).await.map_err(|error| text(&error))?;
     over(stream, request, token).await
 }
 
