@@ -57,6 +57,11 @@ upload() {
     (cd "$scratch/$name" && zip -q1 "../$name.zip" bootstrap)
     aws s3 cp --quiet "$scratch/$name.zip" "s3://code/$name.zip"
   done <"$scratch/functions"
+  mkdir "$scratch/layer"
+  strip -o "$scratch/layer/browser-node-$(uname -m)" "$BINARIES/browser-node"
+  cp crates/node/machine/install.sh "$scratch/layer"
+  (cd "$scratch/layer" && zip -q1 ../NodeLayer.zip ./*)
+  aws s3 cp --quiet "$scratch/NodeLayer.zip" s3://code/NodeLayer.zip
 }
 
 deploy() {
@@ -136,6 +141,10 @@ caller=$(user caller PoolCaller)
 operator=$(user operator PoolOperator)
 stranger=$(user stranger)
 
+layer=$(aws lambda list-layer-versions --layer-name "$STACK-node" --query 'LayerVersions[0].LayerVersionArn' --output text)
+location=$(aws lambda get-layer-version --layer-name "$STACK-node" --version-number "${layer##*:}" --query Content.Location --output text)
+check "nodes find what installs them" 1 "$(curl -fsS "$location" -o "$scratch/fetched.zip" && python3 -m zipfile -l "$scratch/fetched.zip" | grep -c install.sh)"
+
 say "waiting for the schedule to launch an instance"
 if ! await 150 launched; then
   say "FAILED: nothing was launched; the pool: $(cat "$scratch/answer")"
@@ -181,7 +190,7 @@ check "nobody reads the dead letters without TLS" 1 "$(aws --endpoint-url "$endp
 say "the same with every option"
 if create other AllowedSecurityGroupId=sg-0123456789abcdef0 VpcZones=3 EncryptWithOwnKey=true XRayTracing=true \
   DeletionProtection=true JwtIssuer=https://issuer.example JwtAudience=pool NodeSystem=ubuntu UbuntuImageId=/ubuntu RootVolumeGigabytes=40 \
-  ServiceS3Uri=s3://bucket/service.tar.gz SessionManager=false AlarmEmail=ops@example.com; then
+  ServiceKind=own ServiceS3Uri=s3://bucket/service.tar.gz SessionManager=false AlarmEmail=ops@example.com; then
   say "ok      it is there"
 else
   not_created other

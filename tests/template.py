@@ -26,7 +26,8 @@ UNKNOWN_TO_EMULATORS = {
     "AWS::EC2::SubnetNetworkAclAssociation",
 }
 USER_DATA_BYTES_MAX = 16384  # EC2's limit, before base64.
-PSEUDO = {"AWS::Region": "us-east-1", "AWS::StackName": "ec2-pool", "AWS::URLSuffix": "amazonaws.com", "Api": "abcdefghij"}
+PSEUDO = {"AWS::Region": "us-east-1", "AWS::StackName": "ec2-pool", "AWS::URLSuffix": "amazonaws.com", "Api": "abcdefghij",
+          "NodeLayer": "arn:aws:lambda:us-east-1:000000000000:layer:ec2-pool-node:7"}
 
 
 def user_data(template):
@@ -70,10 +71,10 @@ def missing_events(template):
 
 
 def transformed(template, bucket="bucket"):
-    """What SAM makes of it. `sam build` would have put the functions' code into a bucket."""
+    """What SAM makes of it. `sam build` would have put the code of the functions and of the layer into a bucket."""
     for logical_id, _ in functions(template):
         template["Resources"][logical_id]["Properties"]["CodeUri"] = f"s3://{bucket}/{logical_id}.zip"
-    template["Globals"]["Function"].pop("CodeUri", None)
+    template["Resources"]["NodeLayer"]["Properties"]["ContentUri"] = f"s3://{bucket}/NodeLayer.zip"
     defaults = {name: p["Default"] for name, p in template["Parameters"].items() if "Default" in p}
     return Translator({}, Parser()).translate(template, defaults)
 

@@ -71,6 +71,7 @@ impl Rules {
             "!Ref" => self.parameter(tagged.value.as_str().expect("a name"), given),
             "!Equals" => Seen::Truth(of(0) == of(1)),
             "!Not" => Seen::Truth(!of(0).truth()),
+            "!Or" => Seen::Truth(all().any(|truth| truth)),
             "!And" => Seen::Truth(all().all(|truth| truth)),
             "!Contains" => Seen::Truth(of(1).list().iter().all(|item| of(0).list().contains(item))),
             "!EachMemberIn" => Seen::Truth(of(0).list().iter().all(|item| of(1).list().contains(item))),
@@ -102,15 +103,19 @@ fn parameters_that_do_not_go_together_are_refused_by_name() {
     assert_eq!(rules.told(&tokens), [""; 0]);
 
     let repository = ("ServiceRepository", "https://git.example/service");
+    let kind = ("ServiceKind", "own");
+    assert_eq!(rules.told(&[cidr, kind, repository]), [""; 0]);
     for (given, named) in [
         (vec![], vec!["AllowedCidr", "AllowedSecurityGroupId"]),
         (vec![cidr, ("SubnetIds", "subnet-0a")], vec!["SubnetIds", "VpcId"]),
         (vec![cidr, ("VpcId", "vpc-0123456789abcdef0")], vec!["SubnetIds", "VpcId"]),
         (vec![cidr, ("JwtIssuer", "https://issuer.example")], vec!["JwtIssuer", "JwtAudience"]),
         (
-            vec![cidr, repository, ("ServiceS3Uri", "s3://bucket/service.tar.gz")],
+            vec![cidr, kind, repository, ("ServiceS3Uri", "s3://bucket/service.tar.gz")],
             vec!["ServiceRepository", "ServiceS3Uri"],
         ),
+        (vec![cidr, kind], vec!["ServiceKind", "ServiceRepository", "ServiceS3Uri"]),
+        (vec![cidr, repository], vec!["ServiceKind=own", "ServiceRepository"]),
     ] {
         let told = rules.told(&given);
         let [told] = told[..] else { panic!("{given:?}: one thing is wrong, and told was {told:?}") };

@@ -25,6 +25,10 @@ use crate::options::KeepOptions;
 /// Where anyone may write, and a lease may have left something.
 const SHARED_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
+/// Chrome is ended before anything else when memory runs out; Chrome itself raises it for its pages
+/// (<https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html>).
+const OOM_SCORE: &str = "300";
+
 /// Between two looks at whether all have ended.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -56,6 +60,8 @@ pub fn keep(options: &KeepOptions) -> Result<(), KeepError> {
     if Uid::effective().is_root() && user.as_ref().is_none_or(|user| user.uid.is_root()) {
         return Err(KeepError::Root);
     }
+    // When memory runs out, it is Chrome that goes and not the node: a process can always be offered first, and what it starts is, too.
+    let _ = fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     prctl::set_child_subreaper(true).map_err(|errno| system("cannot adopt Chrome's processes", errno.into()))?;
     let outcome = make_home(&options.directory, user.as_ref()).and_then(|()| run(options, user.as_ref()));
     end_descendants();

@@ -50,7 +50,7 @@ pub fn note_contact(directory: &Path) {
 }
 
 /// Shuts the machine down.
-pub async fn shut_down(command: &Path) {
+pub async fn shut_down(command: &str) {
     let ended = Command::new("/bin/sh").arg("-c").arg(command).status().await;
     if let Err(error) = ended {
         tracing::error!(%error, "cannot shut the machine down");

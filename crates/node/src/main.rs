@@ -9,7 +9,13 @@ use clap::Parser;
 fn main() -> ExitCode {
     let done = match CommandLine::parse().role {
         Role::Keep(options) => keeper::keep(&options).map_err(|error| error.to_string()),
-        Role::Serve(options) => start(*options),
+        Role::Serve(options) => {
+            let lifeline = options.until_input_ends;
+            std::env::current_exe()
+                .map_err(|error| format!("cannot find this program: {error}"))
+                .and_then(|program| run(serve::serve(*options, program), lifeline))
+        }
+        Role::Watch(options) => run(serve::watch(*options), false),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -20,17 +26,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(options: browser_node::options::Options) -> Result<(), String> {
+fn run(work: impl Future<Output = Result<(), String>>, until_input_ends: bool) -> Result<(), String> {
     // systemd's journal adds the time.
     tracing_subscriber::fmt().json().flatten_event(true).without_time().with_writer(std::io::stderr).init();
-    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let lifeline = options.until_input_ends;
     runtime.map_err(|error| error.to_string())?.block_on(async {
         tokio::select! {
-            done = serve::serve(options, program) => done,
+            done = work => done,
             () = stop() => Ok(()),
-            () = input_ends(), if lifeline => Ok(()),
+            () = input_ends(), if until_input_ends => Ok(()),
         }
     })
 }

@@ -9,7 +9,7 @@ use aws_config::imds::client::error::ImdsError;
 use aws_config::provider_config::ProviderConfig;
 use pool_core::ids::InstanceId;
 
-use crate::session::Session;
+use crate::guest::Guest;
 
 /// EC2 wants to be asked so often
 /// (<https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-instance-termination-notices.html>).
@@ -36,13 +36,13 @@ pub async fn instance_id(metadata: &Client) -> Result<InstanceId, String> {
 }
 
 /// Waits until EC2 takes this instance back, and has the node take no new lease then.
-pub async fn watch(metadata: Client, session: Arc<Session>) {
+pub async fn watch(metadata: Client, guest: Arc<Guest>) {
     loop {
         match metadata.get("/latest/meta-data/spot/instance-action").await {
             Ok(notice) => {
                 let notice = String::from(notice);
                 tracing::warn!(notice, "EC2 takes this instance back");
-                return session.drain(notice);
+                return guest.drain(notice);
             }
             // Not found is the usual answer.
             Err(ImdsError::ErrorResponse(_)) => {}

@@ -28,14 +28,16 @@ pub struct CommandLine {
 pub enum Role {
     /// Serve leases until the machine ends
     Serve(Box<Options>),
+    /// Watch a service of your own and speak to the pool for it
+    Watch(Box<WatchOptions>),
     /// Keep one Chrome: the node starts this for itself
     #[command(hide = true)]
     Keep(KeepOptions),
 }
 
-/// How to serve.
+/// How to speak to the pool.
 #[derive(Debug, Clone, Args)]
-pub struct Options {
+pub struct PoolOptions {
     /// The pool's API, as the stack's outputs say it
     #[arg(long, value_name = "URL", env = "POOL_API_URL")]
     pub api: String,
@@ -48,6 +50,26 @@ pub struct Options {
     /// Grows with every start of the machine or of this program [default: the time of the start, in milliseconds]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=9_007_199_254_740_991))]
     pub boot_id: Option<u64>,
+    /// Time between two heartbeats while nothing happens
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600))]
+    pub heartbeat_seconds: u64,
+    /// Shut the machine down with this command when the pool was out of reach for longer than any lease can still live
+    #[arg(long, value_name = "COMMAND")]
+    pub shutdown_command: Option<String>,
+    /// So long without the pool, and the machine is shut down
+    #[arg(long, value_name = "SECONDS", default_value_t = 28_980, value_parser = value_parser!(u64).range(1..=10_000_000))]
+    pub shutdown_after_seconds: u64,
+    /// Where to write the file `last-contact`, which says when the pool answered last (seconds since the boot)
+    #[arg(long, value_name = "DIR")]
+    pub note_contact_in: Option<PathBuf>,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Args)]
+pub struct Options {
+    /// How to speak to the pool.
+    #[command(flatten)]
+    pub pool: PoolOptions,
     /// Address to listen on
     #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
     pub bind: IpAddr,
@@ -60,18 +82,6 @@ pub struct Options {
     /// Speak HTTP without TLS, which only a private network should carry
     #[arg(long)]
     pub plain_http: bool,
-    /// Time between two heartbeats while nothing happens
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u64).range(1..=3600))]
-    pub heartbeat_seconds: u64,
-    /// Shut the machine down with this command when the pool was out of reach for longer than any lease can still live
-    #[arg(long, value_name = "COMMAND")]
-    pub shutdown_command: Option<PathBuf>,
-    /// So long without the pool, and the machine is shut down
-    #[arg(long, value_name = "SECONDS", default_value_t = 28_980, value_parser = value_parser!(u64).range(1..=1_000_000))]
-    pub shutdown_after_seconds: u64,
-    /// Where the file `last-contact` is written, which says when the pool answered last (seconds since the boot)
-    #[arg(long, value_name = "DIR")]
-    pub run_directory: Option<PathBuf>,
     /// Chrome or Chromium [default: the first that is installed]
     #[arg(long, value_name = "PATH")]
     pub chromium: Option<PathBuf>,
@@ -129,6 +139,29 @@ impl Limits {
     pub fn head(&self) -> Duration {
         Duration::from_secs(self.head_seconds_max)
     }
+}
+
+/// How to watch a service.
+#[derive(Debug, Clone, Args)]
+pub struct WatchOptions {
+    /// How to speak to the pool.
+    #[command(flatten)]
+    pub pool: PoolOptions,
+    /// Where the service says whether it is well: it answers 200, and may tell its open sessions as `{"sessions": 1}`
+    #[arg(long, value_name = "URL")]
+    pub health_url: reqwest::Url,
+    /// Time between two questions while the service is not well
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u64).range(1..=3600))]
+    pub health_interval_seconds: u64,
+    /// After so many answers that are none, the journal has why
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u32).range(1..=1_000))]
+    pub health_attempts: u32,
+    /// Started between two leases, so that nothing of the last is left in the service
+    #[arg(long, value_name = "COMMAND")]
+    pub clean_command: Option<String>,
+    /// Where the service finds the files `access-key` and, once EC2 takes the instance back, `spot-notice`. It is emptied by every boot
+    #[arg(long, value_name = "DIR", default_value = "/run/ec2-pool")]
+    pub run_directory: PathBuf,
 }
 
 /// How to keep one Chrome.

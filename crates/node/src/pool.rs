@@ -3,7 +3,6 @@
 //! Rule: the pool's answer is taken in before anything else is said. A node that the pool has not answered for longer than any lease can live
 //! shuts its machine down.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,73 +11,45 @@ use pool_core::register::{Command, HeartbeatAnswer};
 use serde_json::{Value, json};
 
 use crate::clock::now;
-use crate::health::Health;
+use crate::guest::Guest;
+use crate::identity::Identity;
 use crate::machine::{self, Load};
 use crate::metrics::Metrics;
-use crate::session::Session;
+use crate::options::PoolOptions;
 
 /// The longest pause between two words that the pool did not take.
 const PAUSE_SECONDS_MAX: u64 = 30;
-
-/// The node as the pool knows it.
-#[derive(Debug)]
-pub struct Member {
-    /// Id of the instance.
-    pub instance: String,
-    /// Grows with every start.
-    pub boot_id: u64,
-    /// Key of the access tokens.
-    pub key: String,
-    /// SHA-256 of the certificate, in hexadecimal.
-    pub tls_sha256: Option<String>,
-    /// Time between heartbeats.
-    pub heartbeat: Duration,
-    /// When to shut the machine down, and by which command.
-    pub shutdown: Option<(u64, PathBuf)>,
-    /// Where to note that the pool answered.
-    pub run_directory: Option<PathBuf>,
-}
 
 /// Speaks to the pool for a node.
 pub struct Clerk {
     /// The pool.
     pub api: Api,
-    /// The node as the pool knows it.
-    pub member: Member,
-    /// The lease and the Chrome.
-    pub session: Arc<Session>,
-    /// Whether Chrome works.
-    pub health: Arc<Health>,
+    /// Id of the instance.
+    pub instance: String,
+    /// Who it is for this start.
+    pub identity: Identity,
+    /// SHA-256 of the certificate, in hexadecimal.
+    pub tls_sha256: Option<String>,
+    /// How to speak to the pool.
+    pub options: PoolOptions,
+    /// What serves the leases.
+    pub guest: Arc<Guest>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
 
 impl Clerk {
-    /// Registers once Chrome runs, then beats. Never returns.
+    /// Registers once a lease can be served, then beats. Never returns.
     pub async fn run(self) {
         let mut contact = now();
         let mut load = Load::default();
         load.percent();
-        self.session.clean().await;
+        self.guest.ready().await;
         self.register(None, &mut contact).await;
         // A node that starts again learns what it may let in before a caller comes with its new key.
         loop {
             self.beat(&mut load, &mut contact).await;
-            self.until_next_beat().await;
-        }
-    }
-
-    /// Waits until the pool is to be asked again, which may be sooner than it was when the wait began: a lease begins or is about to end.
-    async fn until_next_beat(&self) {
-        let beaten = tokio::time::Instant::now();
-        let mut changes = self.session.changes();
-        loop {
-            let pause = self.session.next_beat(self.member.heartbeat, beaten.elapsed());
-            tokio::select! {
-                () = tokio::time::sleep(pause) => return,
-                () = self.session.ask_pool.notified() => return,
-                _ = changes.changed() => {}
-            }
+            self.guest.until_next_beat(self.heartbeat_pause()).await;
         }
     }
 
@@ -93,12 +64,12 @@ impl Clerk {
         };
         self.metrics.heartbeats.inc();
         self.note_contact(contact);
-        self.session.hear(&answer);
+        self.guest.hear(&answer);
         if answer.command != Command::Register {
             return;
         }
-        // A Chrome that takes longer is told of by the next heartbeat.
-        if tokio::time::timeout(self.member.heartbeat, self.session.clean()).await.is_ok() {
+        // What takes longer is told of by the next heartbeat.
+        if tokio::time::timeout(self.heartbeat_pause(), self.guest.clean()).await.is_ok() {
             self.register(answer.epoch_floor.checked_sub(1), contact).await;
         }
     }
@@ -107,7 +78,7 @@ impl Clerk {
         let (cpu_percent, memory_percent) = load.percent();
         self.metrics.cpu_percent.set(i64::try_from(cpu_percent).unwrap_or_default());
         self.metrics.memory_percent.set(i64::try_from(memory_percent).unwrap_or_default());
-        let health = self.health.check(&self.session).await;
+        let health = self.guest.health().await;
         if let Err(why) = &health {
             tracing::warn!(why, "this node is not healthy");
         }
@@ -115,7 +86,7 @@ impl Clerk {
             "healthy": health.is_ok(),
             "cpu_percent": cpu_percent,
             "memory_percent": memory_percent,
-            "sessions": self.session.visits(),
+            "sessions": health.unwrap_or_default(),
         });
         let answer = self.api.ask(Ask::post(self.path("heartbeat"), word)).await?;
         serde_json::from_value(answer.clone()).map_err(|error| ApiError::Unintelligible {
@@ -127,9 +98,8 @@ impl Clerk {
 
     /// Says ready until the pool takes it. It may not know the instance yet, as launches are recorded after they happen.
     async fn register(&self, cleaned_epoch: Option<u64>, contact: &mut pool_core::time::Timestamp) {
-        let Member { boot_id, key, tls_sha256, .. } = &self.member;
-        let mut word = json!({ "boot_id": boot_id, "key": key });
-        if let Some(digest) = tls_sha256 {
+        let mut word = json!({ "boot_id": self.identity.boot_id, "key": self.identity.key });
+        if let Some(digest) = &self.tls_sha256 {
             word["tls_sha256"] = digest.as_str().into();
         }
         if let Some(epoch) = cleaned_epoch {
@@ -152,21 +122,26 @@ impl Clerk {
         self.api.ask(Ask::post(self.path("ready"), word.clone())).await.map(drop)
     }
 
+    fn heartbeat_pause(&self) -> Duration {
+        Duration::from_secs(self.options.heartbeat_seconds)
+    }
+
     fn path(&self, action: &str) -> String {
-        format!("/v1/instances/{}/{action}", self.member.instance)
+        format!("/v1/instances/{}/{action}", self.instance)
     }
 
     fn note_contact(&self, contact: &mut pool_core::time::Timestamp) {
         *contact = now();
-        if let Some(directory) = &self.member.run_directory {
+        if let Some(directory) = &self.options.note_contact_in {
             machine::note_contact(directory);
         }
     }
 
     async fn die_when_forgotten(&self, contact: pool_core::time::Timestamp) {
         let silent_seconds = now().seconds_since(contact);
-        if let Some((limit_seconds, command)) = &self.member.shutdown
-            && silent_seconds > *limit_seconds
+        let limit_seconds = self.options.shutdown_after_seconds;
+        if let Some(command) = &self.options.shutdown_command
+            && silent_seconds > limit_seconds
         {
             tracing::error!(silent_seconds, limit_seconds, "the pool is out of reach, so this machine shuts down");
             machine::shut_down(command).await;

@@ -30,7 +30,7 @@ pub struct Session {
     /// Grows with every change.
     changes: watch::Sender<u64>,
     /// The pool is to be asked at once.
-    pub ask_pool: Notify,
+    ask_pool: Notify,
     sockets_max: usize,
     metrics: Arc<Metrics>,
 }
@@ -199,15 +199,21 @@ impl Session {
         }
     }
 
-    /// Tells of every change.
-    #[must_use]
-    pub fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+    /// Waits until the pool is to be asked again, which may be sooner than it was when the wait began: a lease begins or is about to end.
+    pub async fn until_next_beat(&self, usual: Duration) {
+        let beaten = tokio::time::Instant::now();
+        let mut changes = self.changes.subscribe();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.next_beat(usual, beaten.elapsed())) => return,
+                () = self.ask_pool.notified() => return,
+                _ = changes.changed() => {}
+            }
+        }
     }
 
     /// In how long the pool is to be asked, which was asked so long ago and is asked each `usual` while nothing happens.
-    #[must_use]
-    pub fn next_beat(&self, usual: Duration, ago: Duration) -> Duration {
+    fn next_beat(&self, usual: Duration, ago: Duration) -> Duration {
         let inner = self.lock();
         let usual = usual.saturating_sub(ago);
         if !inner.used_by.is_some_and(|epoch| inner.gate.is_open(epoch, now())) {
