@@ -189,7 +189,9 @@ class Metadata(http.server.BaseHTTPRequestHandler):
             return self.say(401, "")
         path = self.path.removeprefix("/latest/meta-data/")
         role = "iam/security-credentials/"
-        known = {"instance-id": INSTANCE, role: "node",
+        mac = "network/interfaces/macs/0a:00:00:00:00:01/"
+        known = {"instance-id": INSTANCE, "network/interfaces/macs/": "0a:00:00:00:00:01/", mac + "vpc-ipv4-cidr-blocks": "203.0.113.0/24\n10.0.0.0/8",
+                 mac + "vpc-ipv6-cidr-blocks": "2001:db8::/56", role: "node",
                  role + "node": json.dumps({"Code": "Success", "Type": "AWS-HMAC", "AccessKeyId": INSTANCE, "SecretAccessKey": "s", "Token": "t",
                                             "LastUpdated": "2026-01-01T00:00:00Z", "Expiration": "2099-01-01T00:00:00Z"})}
         notice = os.path.join(sys.argv[2], "spot")
@@ -259,6 +261,7 @@ renewed() { call "$api/v1/leases/$lease/renew" -d '{}'; }
 # browser URL: the browser's user asks for it, as a page would.
 browser() { setpriv --reuid="$browser_uid" --clear-groups curl -fsS --max-time 5 -o /dev/null "$1"; }
 closed() { ! browser "$1"; }
+firewall_has() { nft list table inet ec2-pool | grep -qF "$1"; }
 
 screenshot() {
   local token
@@ -291,7 +294,9 @@ check "the node's word is noted for the dead-man switch" test -s "$ROOT/run/ec2-
 browser_uid=$(chroot "$ROOT" id -u browser)
 check "root reaches the metadata service" curl -fsS "http://$METADATA/presigned/node.zip" -o /dev/null
 check "the browser's user does not" closed "http://$METADATA/presigned/node.zip"
-check "nor what listens on this machine" closed "$api/openapi.yaml"
+check "this network is closed to him, whatever its addresses are" firewall_has 203.0.113.0/24
+check "root reaches what listens on this machine" curl -fsS "$api/v1/pool" -o /dev/null
+check "the browser's user does not" closed "$api/v1/pool"
 
 say "the same once more, on Ubuntu, over HTTP, and with an address that the browser may reach"
 end_machine

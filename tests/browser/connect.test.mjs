@@ -12,7 +12,7 @@ let site;
 const children = new Set();
 before(async () => {
   site = await startSite((request, response) => response.end('<title>by TLS</title>'));
-  pool = await startPool({ options: ['--tls'] });
+  pool = await startPool({ options: ['--browser', '--tls'] });
 });
 after(async () => {
   site?.stop();

@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import { once } from 'node:events';
 import WebSocket from 'ws';
 import {
-  acquire, bearer, connect, descendants, freeAgain, leased, nodeOf, processes, release, renew, startPool, startSite, until,
+  acquire, bearer, connect, descendants, freeAgain, leased, nodeOf, ownBrowser, processes, release, renew, startPool, startSite, until,
 } from './pool.mjs';
 
 let pool;
@@ -71,6 +71,42 @@ test('a picture and a PDF take one request, and what is wrong is said', async ()
       assert.equal(refused.headers.get('content-type'), 'application/problem+json');
       assert.ok(problem.detail.length > 10);
     }
+  });
+});
+
+test('people see the screen as it changes, and that the lease has ended', async () => {
+  const eyes = await ownBrowser();
+  const lease = await acquire(pool);
+  const browser = await connect(lease);
+  const page = await browser.contexts()[0].newPage();
+  const seen = await eyes.newPage();
+  await seen.goto(`${lease.endpoint}/v1/live?access_token=${lease.access_token}`);
+  const middle = () => seen.evaluate(() => {
+    const picture = document.getElementById('screen');
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [1, 1];
+    const context = canvas.getContext('2d');
+    if (picture.naturalWidth) context.drawImage(picture, picture.naturalWidth / 2, picture.naturalHeight / 2, 1, 1, 0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  });
+  for (const [color, is] of [['red', ([r, g, b]) => r > 200 && g < 60 && b < 60], ['blue', ([r, g, b]) => b > 200 && r < 60 && g < 60]]) {
+    await page.setContent(`<body style="background: ${color}">`);
+    await until(`${color} is seen`, async () => is(await middle()));
+  }
+  assert.equal(await seen.locator('[role=status]').textContent(), 'Live.');
+  await release(pool, lease);
+  await until('it says so', async () => (await seen.locator('[role=status]').textContent()) === 'The lease has ended.');
+  await eyes.close();
+  await freeAgain(pool, lease.instance_id);
+});
+
+test('what the node counts can be read with the token', async () => {
+  await leased(pool, async (lease) => {
+    await connect(lease).then((browser) => browser.close());
+    const answer = await status(lease, '/metrics', { headers: bearer(lease) });
+    assert.match(answer.headers.get('content-type'), /openmetrics-text/);
+    const text = await answer.text();
+    for (const line of [/^ec2_pool_node_leases_total [1-9]/m, /^ec2_pool_node_chrome_starts_total [1-9]/m, /^ec2_pool_node_heartbeats_total [1-9]/m, /^# EOF/m]) assert.match(text, line);
   });
 });
 

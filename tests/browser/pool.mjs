@@ -3,13 +3,13 @@
 // Rule: nothing is waited for by the clock alone. `until` asks again and again, and says what it waited for when it gives up.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { once } from 'node:events';
 import { chromium } from 'playwright-core';
 
-const BINARIES = process.env.BINARIES;
+export const BINARIES = process.env.BINARIES;
 const GIVE_UP_MS = 100_000;
 
 export async function until(what, ask, giveUpMs = GIVE_UP_MS) {
@@ -31,12 +31,12 @@ async function freePort() {
 }
 
 // Starts a pool of one instance, which is there when this returns.
-export async function startPool({ options = [], variables = {}, free = 1 } = {}) {
+export async function startPool({ options = ['--browser'], variables = {}, free = 1 } = {}) {
   const ports = [];
   for (const flag of ['--port', '--dynamodb-port', '--ec2-port', '--lambda-port']) ports.push(flag, String(await freePort()));
   const api = `http://127.0.0.1:${ports[1]}`;
   const health = await freePort();
-  const child = spawn(`${BINARIES}/pool-local`, ['--binaries', BINARIES, '--browser', ...ports, ...options], {
+  const child = spawn(`${BINARIES}/pool-local`, ['--binaries', BINARIES, ...ports, ...options], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, POOL_HEALTH_PORT: String(health), POOL_MAX: '1', POOL_HEARTBEAT_SECONDS: '5', ...variables },
   });
@@ -45,11 +45,18 @@ export async function startPool({ options = [], variables = {}, free = 1 } = {})
   const pool = {
     api,
     ec2: `http://127.0.0.1:${ports[5]}`,
+    healthPort: String(health),
     child,
     said: () => said,
     call: (method, path, body, headers = {}) => fetch(api + path, {
       method, body: body && JSON.stringify(body), headers: { 'content-type': 'application/json', ...headers },
     }),
+    // The schedules run each minute; who does not want to wait has one run now.
+    run: async (name) => {
+      const event = { 'detail-type': 'Scheduled Event', source: 'aws.events', detail: {} };
+      const answer = await fetch(`http://127.0.0.1:${ports[7]}/2015-03-31/functions/${name}/invocations`, { method: 'POST', body: JSON.stringify(event) });
+      assert.equal(answer.status, 200, await answer.text());
+    },
     status: async () => (await pool.call('GET', '/v1/pool')).json(),
     stop: async () => {
       if (child.exitCode === null) {
@@ -102,6 +109,11 @@ export async function leased(pool, work, wish) {
     await freeAgain(pool, lease.instance_id);
   }
 }
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/google-chrome-stable', '/usr/bin/google-chrome'];
+
+// A browser of the tests' own, for whoever looks at pages of the project's: those need no sandbox, which is not for root.
+export const ownBrowser = () => chromium.launch({ executablePath: PLACES.find(existsSync), chromiumSandbox: false });
 
 // A site on loopback. `requests` has what browsers asked for, and `open` the connections that they hold.
 export async function startSite(answer) {

@@ -11,7 +11,8 @@ pub const FIRST_BOOT: u64 = 1;
 /// The key that the node of an instance made at its first start.
 #[must_use]
 pub fn key(instance: &InstanceId) -> String {
-    format!("{:0>32}", instance.as_str().trim_start_matches("i-"))
+    let slot = instance.slots(InstanceId::SLOTS_MAX).position(|slot| slot == *instance).unwrap_or_default();
+    format!("{slot:02x}{:0>30}", instance.machine().as_str().trim_start_matches("i-"))
 }
 
 /// The heartbeat of a healthy node.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use data_encoding::BASE64;
+use pool_core::ids::InstanceId;
 use serde_json::{Value, json};
 
 /// The account of the pool.
@@ -162,7 +163,8 @@ impl Request {
     /// Signed by the node on this instance.
     #[must_use]
     pub fn by_node(self, instance: &str) -> Self {
-        self.by(&format!("{NODE_ROLE_ID}:{instance}")).about(instance)
+        let machine = InstanceId::trusted(instance).machine();
+        self.by(&format!("{NODE_ROLE_ID}:{machine}")).about(instance)
     }
 
     /// Signed by somebody of another account.

@@ -114,6 +114,8 @@ fn parameters_that_do_not_go_together_are_refused_by_name() {
             vec![cidr, kind, repository, ("ServiceS3Uri", "s3://bucket/service.tar.gz")],
             vec!["ServiceRepository", "ServiceS3Uri"],
         ),
+        (vec![cidr, ("SessionsPerInstance", "2"), ("AfterRelease", "recycle")], vec!["SessionsPerInstance", "recycle"]),
+        (vec![cidr, ("SessionsPerInstance", "2"), ("StoppedSize", "1")], vec!["SessionsPerInstance", "StoppedSize"]),
         (vec![cidr, kind], vec!["ServiceKind", "ServiceRepository", "ServiceS3Uri"]),
         (vec![cidr, repository], vec!["ServiceKind=own", "ServiceRepository"]),
     ] {

@@ -73,15 +73,15 @@ impl Breaker {
 
     /// The breaker after these boots failed.
     #[must_use]
-    pub fn after_failures<'a>(
+    pub fn after_failures(
         &self,
-        instances: impl IntoIterator<Item = &'a InstanceId>,
+        instances: impl IntoIterator<Item = InstanceId>,
         policy: &Policy,
         now: Timestamp,
     ) -> Self {
         let mut next = self.clone();
         let known = next.failed.len();
-        next.failed.extend(instances.into_iter().cloned());
+        next.failed.extend(instances);
         if next.failed.len() == known {
             return next;
         }

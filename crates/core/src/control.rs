@@ -124,6 +124,8 @@ pub struct Layout {
     pub number: u64,
     /// The cap.
     pub max_instances: u64,
+    /// Sessions that an instance serves; 0 in a layout from before there could be several, and as good as 1.
+    pub sessions: u64,
     /// Shards in use.
     pub shards: u32,
     /// Shards in use before the last change; a keyed request looks at its old home first for a while.
@@ -161,12 +163,15 @@ impl Layout {
     #[must_use]
     pub fn changed_by(&self, policy: &Policy, now: Timestamp) -> Option<Layout> {
         let shards = policy.shards();
-        if self.number > 0 && self.shards == shards && self.max_instances == policy.max_instances {
+        let is_same =
+            self.max_instances == policy.max_instances && self.sessions.max(1) == policy.sessions_per_instance;
+        if self.number > 0 && self.shards == shards && is_same {
             return None;
         }
         let mut next = Layout {
             number: self.number + 1,
             max_instances: policy.max_instances,
+            sessions: policy.sessions_per_instance,
             shards_made: self.shards_made.max(shards),
             ..self.clone()
         };
@@ -179,15 +184,16 @@ impl Layout {
         Some(next)
     }
 
-    /// The part of the cap that belongs to shard `number`: as even as can be, the first ones take the rest.
+    /// The part of the cap that belongs to shard `number`, in sessions: as many whole instances for each as can be, the first ones take
+    /// the rest.
     #[must_use]
     pub fn share_of(&self, number: ShardNo) -> i64 {
         if number >= self.shards {
             return 0;
         }
         let (shards, number) = (u64::from(self.shards), u64::from(number));
-        let share = self.max_instances / shards + u64::from(number < self.max_instances % shards);
-        i64::try_from(share).unwrap_or(i64::MAX)
+        let instances = self.max_instances / shards + u64::from(number < self.max_instances % shards);
+        i64::try_from(instances * self.sessions.max(1)).unwrap_or(i64::MAX)
     }
 }
 
@@ -207,6 +213,21 @@ mod tests {
             let total: i64 = (0..layout.shards + 2).map(|number| layout.share_of(number)).sum();
             assert_eq!(total, i64::try_from(max).expect("small"));
             assert!((0..layout.shards).all(|number| layout.share_of(number) <= 16));
+        }
+    }
+
+    #[test]
+    fn shares_are_whole_instances_that_fit_a_shard() {
+        for max in 1..100_u64 {
+            for sessions in [2, 4, 8, 16] {
+                let policy = Policy { sessions_per_instance: sessions, ..policy(max) };
+                let layout = Layout::default().changed_by(&policy, Timestamp(1)).expect("the first layout");
+                let shares: Vec<i64> = (0..layout.shards).map(|number| layout.share_of(number)).collect();
+                assert_eq!(shares.iter().sum::<i64>(), i64::try_from(max * sessions).expect("small"));
+                assert!(
+                    shares.iter().all(|share| *share <= 16 && share % i64::try_from(sessions).expect("small") == 0)
+                );
+            }
         }
     }
 

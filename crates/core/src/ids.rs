@@ -52,7 +52,9 @@ macro_rules! text_id {
 }
 
 text_id!(
-    /// An EC2 instance id, `i-` and 8 or 17 hexadecimal digits.
+    /// An EC2 instance id, `i-` and 8 or 17 hexadecimal digits. Where an instance serves several sessions at a time, each has a
+    /// slot of it, which is an instance to everybody but EC2: the first is named like the instance, the others have `-2` to `-16`
+    /// behind it.
     InstanceId
 );
 text_id!(
@@ -78,13 +80,50 @@ impl FromStr for InstanceId {
     type Err = BadId;
 
     fn from_str(text: &str) -> Result<Self, BadId> {
-        let digits = text.strip_prefix("i-").unwrap_or_default();
+        let named = text.strip_prefix("i-").unwrap_or_default();
+        let (digits, slot) = named.split_once('-').map_or((named, None), |(digits, slot)| (digits, Some(slot)));
+        let is_slot = |slot: &str| (2..=Self::SLOTS_MAX).any(|number| slot == number.to_string());
         let hexadecimal = digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        if matches!(digits.len(), 8 | 17) && hexadecimal {
+        if matches!(digits.len(), 8 | 17) && hexadecimal && slot.is_none_or(is_slot) {
             Ok(Self(text.into()))
         } else {
             Err(BadId("an instance id is \"i-\" followed by 8 or 17 hexadecimal digits, like i-0123456789abcdef0"))
         }
+    }
+}
+
+impl InstanceId {
+    /// Sessions that an instance serves at a time, at most.
+    pub const SLOTS_MAX: u64 = 16;
+
+    /// What EC2 calls the instance that this is, or is a slot of.
+    #[must_use]
+    pub fn machine(&self) -> Self {
+        match self.slot_at() {
+            Some(at) => Self(self.0[..at].into()),
+            None => self.clone(),
+        }
+    }
+
+    /// Whether this is the first slot, which every instance has.
+    #[must_use]
+    pub fn is_first_slot(&self) -> bool {
+        self.slot_at().is_none()
+    }
+
+    /// The slots of this instance, the first one being itself.
+    pub fn slots(&self, sessions: u64) -> impl Iterator<Item = Self> + use<> {
+        let machine = self.machine();
+        (1..=sessions.max(1)).map(move |number| match number {
+            1 => machine.clone(),
+            _ => Self(compact_str::format_compact!("{machine}-{number}")),
+        })
+    }
+
+    /// Where the number of the slot begins, with its hyphen.
+    fn slot_at(&self) -> Option<usize> {
+        const PREFIX: usize = "i-".len();
+        self.0.get(PREFIX..)?.find('-').map(|at| PREFIX + at)
     }
 }
 
@@ -318,6 +357,11 @@ mod tests {
     fn instance_ids_are_those_of_ec2() {
         assert!("i-0123456789abcdef0".parse::<InstanceId>().is_ok());
         assert!("i-01234567".parse::<InstanceId>().is_ok());
+        assert!("i-01234567-2".parse::<InstanceId>().is_ok());
+        assert!("i-0123456789abcdef0-16".parse::<InstanceId>().is_ok());
+        for bad in ["i-01234567-", "i-01234567-1", "i-01234567-17", "i-01234567-02", "i-01234567-2-2", "i-01234567-x"] {
+            assert!(bad.parse::<InstanceId>().is_err(), "{bad:?} was accepted");
+        }
         for bad in ["", "i-", "i-0123456789ABCDEF0", "x-01234567", "i-0123456", "i-01234567é"] {
             assert!(bad.parse::<InstanceId>().is_err(), "{bad:?} was accepted");
         }

@@ -9,6 +9,7 @@ pub mod access;
 pub mod acquire;
 pub mod answer;
 pub mod breaker;
+pub mod changes;
 pub mod control;
 pub mod ending;
 pub mod eta;

@@ -195,6 +195,7 @@ mod tests {
             instance_types: vec!["t3.medium".into(), "t3a.medium".into()],
             subnets: vec!["subnet-a".into(), "subnet-b".into()],
             except: Vec::new(),
+            sessions: 1,
         }
     }
 

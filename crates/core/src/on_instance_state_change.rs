@@ -31,6 +31,17 @@ pub enum Fact {
     Rebalance,
 }
 
+impl Fact {
+    /// The same fact of a slot of the instance.
+    #[must_use]
+    pub fn of_slot(&self, slot: &InstanceId) -> Self {
+        match self {
+            Self::Running(found) => Self::Running(Ec2Instance { instance: slot.clone(), ..found.clone() }),
+            other => other.clone(),
+        }
+    }
+}
+
 /// The next write after a fact, with the instance's shard as last seen; `None` when nothing is left to do.
 #[must_use]
 pub fn next(shard: &Shard, instance: &InstanceId, fact: &Fact, now: Timestamp) -> Option<Transition> {

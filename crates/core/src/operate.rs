@@ -55,11 +55,13 @@ pub fn ordered(control: &Control, order: &PoolOrder, why: &str, now: Timestamp) 
 pub fn cordoned(control: &Control, instance: &InstanceId, why: Option<&str>, now: Timestamp) -> Option<Control> {
     let mut next = control.clone();
     let cordoned = &mut next.operator.cordoned;
+    // A slot is kept with its machine.
+    let instance = instance.machine();
     match why {
-        None => drop(cordoned.remove(instance)),
-        Some(_) if cordoned.len() >= CORDONED_MAX && !cordoned.contains_key(instance) => return None,
+        None => drop(cordoned.remove(&instance)),
+        Some(_) if cordoned.len() >= CORDONED_MAX && !cordoned.contains_key(&instance) => return None,
         Some(why) => {
-            cordoned.entry(instance.clone()).or_insert_with(|| Order { at: now, why: why.to_owned() });
+            cordoned.entry(instance).or_insert_with(|| Order { at: now, why: why.to_owned() });
         }
     }
     Some(next)

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
-use crate::ids::{BadId, Owner};
+use crate::ids::{BadId, InstanceId, Owner};
 use crate::schedule::Window;
 use crate::shard::{Market, Terms};
 use crate::time::Timestamp;
@@ -19,7 +19,7 @@ pub struct Policy {
     pub max_instances: u64,
     /// Never fewer instances, at most `max_instances`.
     pub min_instances: u64,
-    /// Free instances kept ready.
+    /// Free instances kept ready; where they serve several sessions, sessions.
     pub min_available: u64,
     /// A lease's life without renewal.
     pub lease_ttl_seconds: u64,
@@ -31,7 +31,7 @@ pub struct Policy {
     pub wait_max_seconds: u64,
     /// How long a handed-over lease waits for its holder.
     pub claim_seconds: u64,
-    /// Instances a shard owns.
+    /// Instances a shard owns; where they serve several sessions, sessions.
     pub shard_size: u64,
     /// Which address callers get.
     pub endpoint_address: EndpointAddress,
@@ -85,6 +85,8 @@ pub struct Policy {
     pub max_leases_per_instance: u64,
     /// Age at which an instance is replaced.
     pub max_age_seconds: u64,
+    /// Sessions that an instance serves at a time, each under a lease of its own.
+    pub sessions_per_instance: u64,
 }
 
 /// Which address of an instance callers are given.
@@ -171,19 +173,47 @@ impl Policy {
         };
         let max = ("POOL_MAX", self.max_instances);
         at_most(("POOL_MIN", self.min_instances), max);
-        at_most(("POOL_MIN_AVAILABLE", self.min_available), max);
+        let sessions = match self.sessions_per_instance {
+            1 => max,
+            _ => ("POOL_MAX * POOL_SESSIONS_PER_INSTANCE", self.slots(self.max_instances)),
+        };
+        at_most(("POOL_MIN_AVAILABLE", self.min_available), sessions);
         at_most(("POOL_ON_DEMAND_BASE", self.on_demand_base), max);
         at_most(("POOL_STOPPED_SIZE", self.stopped_size), max);
         at_most(
             ("POOL_LEASE_TTL_SECONDS", self.lease_ttl_seconds),
             ("POOL_LEASE_TTL_MAX_SECONDS", self.lease_ttl_max_seconds),
         );
+        let sessions = self.sessions_per_instance;
+        if !self.shard_size.is_multiple_of(sessions) {
+            errors.push(format!(
+                "POOL_SHARD_SIZE = {} is no multiple of POOL_SESSIONS_PER_INSTANCE = {sessions}",
+                self.shard_size
+            ));
+        }
+        if sessions > 1 && self.after_release == AfterRelease::Recycle {
+            errors.push(format!(
+                "POOL_AFTER_RELEASE = recycle goes with POOL_SESSIONS_PER_INSTANCE = 1 alone, and not with {sessions}"
+            ));
+        }
+        if sessions > 1 && self.stopped_size > 0 {
+            errors.push(format!(
+                "POOL_STOPPED_SIZE = {} goes with POOL_SESSIONS_PER_INSTANCE = 1 alone, and not with {sessions}",
+                self.stopped_size
+            ));
+        }
+    }
+
+    /// The sessions that so many instances serve at a time. Everything that is leased is counted in sessions.
+    #[must_use]
+    pub fn slots(&self, instances: u64) -> u64 {
+        instances.saturating_mul(self.sessions_per_instance)
     }
 
     /// How many shards a pool of this size has.
     #[must_use]
     pub fn shards(&self) -> u32 {
-        u32::try_from(self.max_instances.div_ceil(self.shard_size)).unwrap_or(u32::MAX)
+        u32::try_from(self.slots(self.max_instances).div_ceil(self.shard_size)).unwrap_or(u32::MAX)
     }
 
     /// The terms of a lease granted at `now`.
@@ -270,6 +300,7 @@ impl Reader {
             after_release: self.value("POOL_AFTER_RELEASE", AfterRelease::Reuse),
             max_leases_per_instance: self.number("POOL_MAX_LEASES_PER_INSTANCE", 0, 0, 1_000_000),
             max_age_seconds: 3_600 * self.number("POOL_MAX_AGE_HOURS", 24, 1, 8_760),
+            sessions_per_instance: self.number("POOL_SESSIONS_PER_INSTANCE", 1, 1, InstanceId::SLOTS_MAX),
         }
     }
 

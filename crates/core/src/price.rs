@@ -59,7 +59,9 @@ pub fn pool_usd_per_hour(shards: &[Shard]) -> f64 {
         let running = |(instance, member): (_, &Member)| {
             if is_stopped(instance) { 0.0 } else { usd_per_hour(&member.kind) }
         };
-        shard.members.iter().map(|member| running(member) + STORAGE_USD_PER_HOUR).sum()
+        // However many sessions an instance serves, it is paid once.
+        let instances = shard.members.iter().filter(|(instance, _)| instance.is_first_slot());
+        instances.map(|member| running(member) + STORAGE_USD_PER_HOUR).sum()
     };
     shards.iter().map(of).sum()
 }

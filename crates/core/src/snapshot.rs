@@ -65,10 +65,20 @@ impl<'a> Snapshot<'a> {
         self.kept() + self.control.utilisation.extra
     }
 
-    /// The cap: the operator's or the policy's, or less while a window says so.
+    /// The cap, in sessions: the operator's or the policy's, or less while a window says so.
     #[must_use]
     pub fn cap(self) -> u64 {
+        self.policy.slots(self.cap_of_instances())
+    }
+
+    fn cap_of_instances(self) -> u64 {
         self.windows().max.unwrap_or(u64::MAX).min(self.control.max_instances(self.policy))
+    }
+
+    /// What the pool never has less of, in sessions.
+    #[must_use]
+    pub fn least(self) -> u64 {
+        self.policy.slots(self.policy.min_instances)
     }
 
     /// What is launched in this minute must be ready when a window opens, or the next run, a minute later, is too late.
@@ -91,7 +101,10 @@ impl<'a> Snapshot<'a> {
     pub fn room(self) -> u64 {
         let rooms: i64 = self.shards.iter().map(|shard| shard.room).sum();
         let there: u64 = self.shards.iter().map(|shard| shard.members.len() as u64 + shard.intended()).sum();
-        u64::try_from(rooms).unwrap_or(0).min(self.cap().saturating_sub(there))
+        // Instances from before a change of their sessions may be more than their sessions tell.
+        let instances: u64 = self.shards.iter().map(Shard::instances).sum();
+        let by_instances = self.policy.slots(self.cap_of_instances().saturating_sub(instances));
+        u64::try_from(rooms).unwrap_or(0).min(self.cap().saturating_sub(there)).min(by_instances)
     }
 
     /// How many the stopped tier lacks.
@@ -121,8 +134,9 @@ impl<'a> Snapshot<'a> {
             shard.members.get(instance).is_some_and(|member| member.kind.market == Market::OnDemand)
         };
         let of = |shard: &Shard| {
-            let good =
-                |instance: &InstanceId| on_demand(shard, instance) && !self.control.retiring.contains_key(instance);
+            let good = |instance: &InstanceId| {
+                on_demand(shard, instance) && !self.control.retiring.contains_key(instance) && instance.is_first_slot()
+            };
             let free = shard.free.iter().filter(|instance| good(instance)).count() as u64;
             let booting = shard.boots().filter(|(instance, _)| on_demand(shard, instance)).count() as u64;
             let intents = shard.intents.values().filter(|intent| intent.launch.market == Market::OnDemand);

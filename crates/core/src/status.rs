@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::control::{Control, Order};
 use crate::ids::{InstanceId, ShardNo};
 use crate::node::InstanceRecord;
+use crate::price;
 use crate::scale;
 use crate::shard::{Kind, Place, Shard};
 use crate::snapshot::Snapshot;
@@ -63,7 +64,7 @@ pub struct Growth {
 }
 
 /// What was measured; absent before the first measurement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct MeasuresLine {
     /// Nine of ten boots take at most so long.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +74,8 @@ pub struct MeasuresLine {
     pub lease_age_seconds: Option<u64>,
     /// Instances kept free since leased nodes are busy.
     pub kept_for_busy_nodes: u64,
+    /// What the instances cost now, in USD an hour: an estimate by [`price`].
+    pub usd_per_hour: f64,
 }
 
 /// What the operator has decided, until taken back.
@@ -215,7 +218,7 @@ pub fn pool(name: &str, seen: Snapshot<'_>, from_shard: ShardNo) -> Pool {
         next_shard,
         offerings: offerings.collect(),
         growth: growth(seen),
-        measures: measures(control),
+        measures: measures(shards, control),
         operator: operator(control),
     }
 }
@@ -252,12 +255,14 @@ fn growth(seen: Snapshot<'_>) -> Growth {
     }
 }
 
-fn measures(control: &Control) -> MeasuresLine {
+fn measures(shards: &[Shard], control: &Control) -> MeasuresLine {
     let measured = |value: u64| (value > 0).then_some(value);
     MeasuresLine {
         boot_seconds: measured(control.measures.boot_seconds),
         lease_age_seconds: measured(control.measures.lease_age_seconds),
         kept_for_busy_nodes: control.utilisation.extra,
+        // Five digits say all that the list of prices knows.
+        usd_per_hour: (price::pool_usd_per_hour(shards) * 1e5).round() / 1e5,
     }
 }
 
@@ -293,7 +298,7 @@ pub fn instance_line(shard: &Shard, control: &Control, instance: &InstanceId) ->
         state,
         leaving: shard.leaving.get(instance).map(|leaving| leaving.why.clone()),
         retiring: control.retiring.get(instance).map(|retiring| retiring.why.clone()),
-        cordoned: control.operator.cordoned.get(instance).map(|order| order.why.clone()),
+        cordoned: control.operator.cordoned.get(&instance.machine()).map(|order| order.why.clone()),
         since: member.since.to_string(),
         leases_served: member.served,
         kind: member.kind.clone(),

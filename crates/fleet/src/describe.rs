@@ -4,7 +4,7 @@
 //! asked for by its id, and only `InvalidInstanceID.NotFound` says that EC2 does not know it
 //! (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName, Placement, Reservation};
 use pool_core::ids::{InstanceId, LaunchToken};
@@ -27,7 +27,8 @@ const FILTER_VALUES_MAX: usize = 200;
 type Seen = BTreeMap<InstanceId, Ec2Instance>;
 
 impl Fleet {
-    /// All instances with the pool's tag, of every page and in every state; terminated ones stay for about an hour.
+    /// All instances with the pool's tag, of every page and in every state; terminated ones stay for about an hour. Where they serve
+    /// several sessions, each of their slots.
     ///
     /// # Errors
     /// EC2's; a list without some of its pages is never returned.
@@ -49,9 +50,13 @@ impl Fleet {
         instances: &[InstanceId],
     ) -> Result<BTreeMap<InstanceId, Option<Ec2Instance>>, FleetError> {
         let seen = self.seen_of(instances).await?;
-        let mut words: BTreeMap<_, _> = seen.into_iter().map(|(id, instance)| (id, Some(instance))).collect();
+        let mut words = BTreeMap::new();
         for instance in instances {
-            if words.contains_key(instance) {
+            // A terminated instance may have lost the tag that says how many slots it has.
+            let of_machine = |found: &Ec2Instance| Ec2Instance { instance: instance.clone(), ..found.clone() };
+            let found = seen.get(instance).cloned().or_else(|| seen.get(&instance.machine()).map(of_machine));
+            if let Some(found) = found {
+                words.insert(instance.clone(), Some(found));
                 continue;
             }
             match self.ask(instance).await {
@@ -68,8 +73,10 @@ impl Fleet {
     /// Those of these instances that EC2 shows at present.
     pub(crate) async fn seen_of(&self, instances: &[InstanceId]) -> Result<Seen, FleetError> {
         let mut seen = Seen::new();
-        for batch in instances.chunks(FILTER_VALUES_MAX) {
-            let ids = batch.iter().map(ToString::to_string).collect();
+        let machines: BTreeSet<String> = instances.iter().map(|instance| instance.machine().to_string()).collect();
+        let machines: Vec<String> = machines.into_iter().collect();
+        for batch in machines.chunks(FILTER_VALUES_MAX) {
+            let ids = batch.to_vec();
             seen.extend(self.seen(Filter::builder().name("instance-id").set_values(Some(ids)).build()).await?);
         }
         Ok(seen)
@@ -81,7 +88,7 @@ impl Fleet {
         while let Some(page) = pages.next().await.transpose()? {
             let instances = page.reservations().iter().flat_map(Reservation::instances);
             seen.extend(
-                instances.filter_map(|instance| self.read(instance)).map(|found| (found.instance.clone(), found)),
+                instances.flat_map(|instance| self.read(instance)).map(|found| (found.instance.clone(), found)),
             );
         }
         Ok(seen)
@@ -89,7 +96,8 @@ impl Fleet {
 
     /// The word on one id: `Some(None)` is EC2's denial, `None` is no word.
     async fn ask(&self, instance: &InstanceId) -> Result<Option<Option<Ec2Instance>>, FleetError> {
-        let answer = match self.client.describe_instances().instance_ids(instance.as_str()).send().await {
+        let machine = instance.machine();
+        let answer = match self.client.describe_instances().instance_ids(machine.as_str()).send().await {
             Ok(answer) => answer,
             Err(error) => {
                 let error = FleetError::from(error);
@@ -97,18 +105,21 @@ impl Fleet {
             }
         };
         let mut described = answer.reservations().iter().flat_map(Reservation::instances);
-        let this = described.find(|described| described.instance_id() == Some(instance.as_str()));
-        Ok(this.and_then(|described| self.read(described)).map(Some))
+        let this = described.find(|described| described.instance_id() == Some(machine.as_str()));
+        let found = this.and_then(|described| self.read(described).into_iter().next());
+        Ok(found.map(|found| Some(Ec2Instance { instance: instance.clone(), ..found })))
     }
 
-    /// An instance in the core's words; `None`, and a warning, if EC2 left out what they cannot do without.
-    fn read(&self, described: &Instance) -> Option<Ec2Instance> {
-        let read = self.read_complete(described);
-        if read.is_none() {
+    /// The slots of an instance in the core's words; none, and a warning, if EC2 left out what they cannot do without.
+    fn read(&self, described: &Instance) -> Vec<Ec2Instance> {
+        let Some(read) = self.read_complete(described) else {
             let (instance, state) = (described.instance_id(), described.state());
             warn!(?instance, ?state, "EC2 described an instance without a usable id, state or launch time");
-        }
-        read
+            return Vec::new();
+        };
+        let sessions = tags::value(described.tags(), tags::SESSIONS).and_then(|text| text.parse().ok()).unwrap_or(1);
+        let slots = read.instance.slots(u64::min(sessions, InstanceId::SLOTS_MAX));
+        slots.map(|instance| Ec2Instance { instance, ..read.clone() }).collect()
     }
 
     fn read_complete(&self, described: &Instance) -> Option<Ec2Instance> {

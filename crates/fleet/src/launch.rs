@@ -32,7 +32,7 @@ use crate::{Fleet, meanings};
 /// What a launch brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launched {
-    /// What started: possibly fewer than wanted, and then `failures` tell why. All of them are to be adopted.
+    /// What started, slot by slot: possibly fewer than wanted, and then `failures` tell why. All of them are to be adopted.
     pub instances: Vec<LaunchedInstance>,
     /// The offerings that were tried in vain, or the failure of the whole call.
     pub failures: Vec<LaunchFailure>,
@@ -97,7 +97,7 @@ impl Fleet {
         let attempts = Attempts::default();
         match self.request(shard, token, intent).customize().interceptor(attempts.clone()).send().await {
             Ok(answer) => {
-                let mut instances = instances(&answer, &intent.launch);
+                let mut instances = slots(&instances(&answer, &intent.launch), intent.launch.sessions);
                 self.locate(&mut instances).await;
                 let failures = answer.errors().iter().map(failure).collect();
                 Launched { instances, failures, outcome: Outcome::Answered }
@@ -134,7 +134,7 @@ impl Fleet {
     fn request(&self, shard: ShardNo, token: &LaunchToken, intent: &Intent) -> CreateFleetFluentBuilder {
         let launch = &intent.launch;
         let capacity = TargetCapacitySpecificationRequest::builder()
-            .total_target_capacity(i32::try_from(intent.count).unwrap_or(i32::MAX))
+            .total_target_capacity(i32::try_from(intent.count / launch.sessions.max(1)).unwrap_or(i32::MAX))
             .default_target_capacity_type(match launch.market {
                 Market::Spot => DefaultTargetCapacityType::Spot,
                 Market::OnDemand => DefaultTargetCapacityType::OnDemand,
@@ -146,7 +146,7 @@ impl Fleet {
             .client_token(token.as_str())
             .launch_template_configs(configuration(launch))
             .target_capacity_specification(capacity.build())
-            .tag_specifications(self.tags(shard, token));
+            .tag_specifications(self.tags(shard, token, launch.sessions));
         match launch.market {
             Market::Spot => {
                 let strategy = SpotAllocationStrategy::PriceCapacityOptimized;
@@ -161,8 +161,9 @@ impl Fleet {
 
     /// Only a fleet of type `instant` can tag its instances
     /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateFleet.html>).
-    fn tags(&self, shard: ShardNo, token: &LaunchToken) -> TagSpecification {
+    fn tags(&self, shard: ShardNo, token: &LaunchToken, sessions: u64) -> TagSpecification {
         TagSpecification::builder()
+            .set_tags((sessions > 1).then(|| vec![tag(tags::SESSIONS, sessions.to_string())]))
             .resource_type(ResourceType::Instance)
             .tags(tag(tags::POOL, &self.pool))
             .tags(tag(tags::SHARD, shard.to_string()))
@@ -189,6 +190,15 @@ impl Fleet {
             }
         }
     }
+}
+
+/// Each instance as many times as it serves sessions, by the names of its slots.
+fn slots(instances: &[LaunchedInstance], sessions: u64) -> Vec<LaunchedInstance> {
+    let of = |launched: &LaunchedInstance| {
+        let slots: Vec<_> = launched.instance.slots(sessions).collect();
+        slots.into_iter().map(|instance| LaunchedInstance { instance, ..launched.clone() }).collect::<Vec<_>>()
+    };
+    instances.iter().flat_map(of).collect()
 }
 
 /// Every pair of type and subnet of the launch, of one version of one template.

@@ -13,6 +13,8 @@ mod launch;
 mod meanings;
 pub mod tags;
 
+use std::collections::HashSet;
+
 use aws_sdk_ec2::types::LaunchTemplate;
 use pool_core::ids::InstanceId;
 use pool_core::offering::Meaning;
@@ -55,15 +57,18 @@ impl Fleet {
         newest.ok_or_else(|| FleetError::unreadable(&format!("launch template {template_id} came without a version")))
     }
 
-    /// Terminates instances and says of each what became of that, in the order given. Terminating one again is a
-    /// success.
+    /// Terminates instances and says of each what became of that, in the order given. Terminating one again is a success. Slots name their instance,
+    /// which ends with all of them.
     ///
     /// All go in one call (one for each hundred). EC2 ends none of them if a single id is bad
     /// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_TerminateInstances.html>), so after a refusal each
     /// is tried by itself.
     pub async fn terminate(&self, instances: &[InstanceId]) -> Vec<(InstanceId, Result<(), FleetError>)> {
-        let mut outcomes = Vec::with_capacity(instances.len());
-        for batch in instances.chunks(TERMINATE_MAX) {
+        let mut named = HashSet::new();
+        let machines = instances.iter().map(InstanceId::machine);
+        let machines: Vec<InstanceId> = machines.filter(|machine| named.insert(machine.clone())).collect();
+        let mut outcomes = Vec::with_capacity(machines.len());
+        for batch in machines.chunks(TERMINATE_MAX) {
             let together = self.terminate_together(batch).await;
             if batch.len() > 1 && together.as_ref().is_err_and(may_be_about_one) {
                 for instance in batch {
@@ -88,7 +93,7 @@ impl Fleet {
     /// # Errors
     /// [`Meaning::WrongState`] for one that cannot be stopped: it is pending, ends, or is one-time Spot.
     pub async fn stop(&self, instance: &InstanceId) -> Result<(), FleetError> {
-        self.client.stop_instances().instance_ids(instance.as_str()).send().await?;
+        self.client.stop_instances().instance_ids(instance.machine().as_str()).send().await?;
         Ok(())
     }
 
@@ -98,7 +103,7 @@ impl Fleet {
     /// [`Meaning::WrongState`] while it is stopping or when it ends, [`Meaning::NoCapacity`] when EC2 has no place for
     /// it: a start needs capacity as a launch does.
     pub async fn start(&self, instance: &InstanceId) -> Result<(), FleetError> {
-        self.client.start_instances().instance_ids(instance.as_str()).send().await?;
+        self.client.start_instances().instance_ids(instance.machine().as_str()).send().await?;
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ pub const POOL: &str = "ec2-pool:pool";
 pub const SHARD: &str = "ec2-pool:shard";
 /// The token of its launch.
 pub const LAUNCH: &str = "ec2-pool:launch";
+/// How many sessions an instance serves, where it is more than one: what it was launched for, whatever the policy says since.
+pub const SESSIONS: &str = "ec2-pool:sessions";
 /// What EC2 itself writes on an instance that came from a launch template:
 /// <https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/launch-instances-from-launch-template.html>.
 pub(crate) const TEMPLATE_VERSION: &str = "aws:ec2launchtemplate:version";

@@ -53,7 +53,8 @@ pub fn operator(event: &ApiGatewayV2httpRequest, settings: &Settings) -> Result<
     Ok(signer(event)?.user_id.clone().unwrap_or_default())
 }
 
-/// Makes sure that the caller is the node of `instance`: our account, the node role, and the instance's own session.
+/// Makes sure that the caller is the node of `instance`, or of the instance that this is a slot of: our account, the node role, and the
+/// instance's own session.
 ///
 /// # Errors
 /// 403 when it is anyone else.
@@ -64,7 +65,7 @@ pub fn require_node(
 ) -> Result<(), Problem> {
     let signer = signer(event)?;
     let is_node_role = signer.account_id.as_deref() == Some(&settings.account_id);
-    let expected = format!("{}:{instance}", settings.node_role_id);
+    let expected = format!("{}:{}", settings.node_role_id, instance.machine());
     if is_node_role && signer.user_id.as_deref() == Some(&expected) {
         return Ok(());
     }

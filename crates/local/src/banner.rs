@@ -27,7 +27,7 @@ pub fn text(addresses: &Addresses, table: &str) -> String {
         r#"
 ec2-pool is running.
 
-  HTTP API   {api}
+  HTTP API   {api}     (in a browser: the pool as it changes)
   Lambda     {lambda}
   DynamoDB   {dynamodb}   table {table}
   EC2        {ec2}{simulated}

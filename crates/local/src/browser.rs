@@ -10,16 +10,33 @@ use std::{
 };
 
 use ec2_sim::Instance;
+use pool_core::ids::InstanceId;
 use tokio::process::Command;
 
-use crate::{compile, nodes::Settings, options::Options};
+use crate::{
+    compile,
+    nodes::{Settings, sessions},
+    options::Options,
+};
 
-/// Whom Chromium runs as when root starts it: its sandbox is not for root.
-const NOBODY: &str = "nobody";
+/// Whom Chromiums run as when root starts them, since their sandbox is not for root: numbers that no user has, from here on. Each session of
+/// each machine has one of its own, so that none sees another, nor wipes what it has.
+const USERS_FROM: u64 = 20_000;
 /// How often a directory that is still written to is removed again.
 const CLEAR_TRIES: u32 = 100;
 /// Between two tries.
 const CLEAR_PAUSE: Duration = Duration::from_millis(20);
+
+/// Whom the Chromiums run as.
+#[derive(Debug, Clone)]
+enum Users {
+    /// Whoever started `cargo local`.
+    Own,
+    /// Those of the command line, for each machine the same.
+    Named(Vec<String>),
+    /// Numbers that no user has.
+    Numbers,
+}
 
 /// What the machines with a browser have in common.
 #[derive(Debug, Clone)]
@@ -27,8 +44,17 @@ pub struct Browser {
     program: PathBuf,
     homes: PathBuf,
     chromium: Option<PathBuf>,
-    user: Option<String>,
+    users: Users,
     tls: bool,
+}
+
+/// Numbers for the sessions of a machine, which no other running machine has: they follow from the last byte of its address, which is
+/// its own among the first 256.
+fn numbers(instance: &Instance) -> String {
+    let [.., last] = instance.private_ip.octets();
+    let first = USERS_FROM + InstanceId::SLOTS_MAX * u64::from(last);
+    let count = sessions(instance).parse().unwrap_or(1);
+    (first..first + count).map(|number| number.to_string()).collect::<Vec<_>>().join(",")
 }
 
 impl Browser {
@@ -40,7 +66,11 @@ impl Browser {
             program: binaries.join(compile::NODE),
             homes: std::env::temp_dir().join(format!("ec2-pool-{}", std::process::id())),
             chromium: options.chromium.clone(),
-            user: options.browser_user.clone().or_else(|| is_root().then(|| NOBODY.to_owned())),
+            users: match &options.browser_user[..] {
+                [] if is_root() => Users::Numbers,
+                [] => Users::Own,
+                named => Users::Named(named.to_vec()),
+            },
             tls: options.tls,
         })
     }
@@ -66,8 +96,11 @@ impl Browser {
         if let Some(chromium) = &self.chromium {
             process.arg("--chromium").arg(chromium);
         }
-        if let Some(user) = &self.user {
-            process.args(["--browser-user", user]);
+        process.args(["--sessions", sessions(instance)]);
+        match &self.users {
+            Users::Own => {}
+            Users::Named(users) => drop(process.arg("--browser-user").arg(users.join(","))),
+            Users::Numbers => drop(process.arg("--browser-user").arg(numbers(instance))),
         }
         if !self.tls {
             process.arg("--plain-http");

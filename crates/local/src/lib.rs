@@ -21,6 +21,7 @@ pub mod gateway;
 pub mod identity;
 pub mod invoke;
 pub mod listen;
+pub mod live;
 pub mod logs;
 pub mod node;
 pub mod nodes;

@@ -7,6 +7,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use axum::{Json, Router, http::Uri};
 use ec2_sim::Guest;
+use pool_core::ids::InstanceId;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     sync::watch,
+    task::JoinSet,
 };
 
 use crate::{clock, identity, options::NodeOptions};
@@ -72,13 +74,17 @@ async fn live(options: NodeOptions, mut guest: watch::Receiver<Guest>) {
         return std::future::pending().await;
     }
 
-    let mut node = Node { key: clock::random_hex::<16>(), http: reqwest::Client::new(), options, guest, sessions: 0 };
-    node.register(None).await;
-    loop {
-        tokio::time::sleep(Duration::from_millis(node.options.heartbeat_ms)).await;
-        let _ = node.guest.wait_for(|guest| guest.heartbeats).await;
-        node.heartbeat().await;
-    }
+    let slots = InstanceId::trusted(options.id.as_str()).slots(options.sessions);
+    let nodes = slots.map(|slot| Node {
+        slot,
+        key: clock::random_hex::<16>(),
+        http: reqwest::Client::new(),
+        options: options.clone(),
+        guest: guest.clone(),
+        sessions: 0,
+    });
+    let mut nodes: JoinSet<()> = nodes.map(Node::work).collect();
+    nodes.join_next().await;
 }
 
 /// Where the system cannot have the address (only Linux has all of 127.0.0.0/8), the machine lives on without a health check.
@@ -102,7 +108,9 @@ async fn serve_health(options: &NodeOptions) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What speaks to the pool for one session of the machine.
 struct Node {
+    slot: InstanceId,
     options: NodeOptions,
     guest: watch::Receiver<Guest>,
     http: reqwest::Client,
@@ -112,6 +120,16 @@ struct Node {
 }
 
 impl Node {
+    /// Never returns.
+    async fn work(mut self) {
+        self.register(None).await;
+        loop {
+            tokio::time::sleep(Duration::from_millis(self.options.heartbeat_ms)).await;
+            let _ = self.guest.wait_for(|guest| guest.heartbeats).await;
+            self.heartbeat().await;
+        }
+    }
+
     /// Calls `ready` until the control plane takes it. It may not know the instance yet, as launches are recorded after they happen.
     async fn register(&mut self, cleaned_epoch: Option<u64>) {
         let mut body = json!({"boot_id": self.options.boot_id, "key": self.key});
@@ -170,7 +188,7 @@ impl Node {
     }
 
     async fn post(&self, call: &str, body: &Value) -> reqwest::Result<reqwest::Response> {
-        let url = format!("{}/v1/instances/{}/{call}", self.options.api, self.options.id);
+        let url = format!("{}/v1/instances/{}/{call}", self.options.api, self.slot);
         let authorization = identity::unverified_header(&self.options.id);
         self.http.post(url).timeout(REQUEST_LIMIT).header("authorization", authorization).json(body).send().await
     }

@@ -155,6 +155,7 @@ impl Nodes {
             .arg("node")
             .args(["--id", &instance.id])
             .args(["--boot-id", &instance.boot_no.to_string()])
+            .args(["--sessions", sessions(instance)])
             .args(["--address", &IpAddr::V4(instance.private_ip).to_string()])
             .args(["--api", &settings.api])
             .args(["--boot-ms", &lasts_ms(instance.guest.boot_ms.unwrap_or(settings.boot_ms))])
@@ -164,6 +165,11 @@ impl Nodes {
             .args(["--health-path", &settings.health_path]);
         process
     }
+}
+
+/// Sessions that an instance was launched for, as the pool has tagged it.
+pub(crate) fn sessions(instance: &Instance) -> &str {
+    instance.tags.get("ec2-pool:sessions").map_or("1", String::as_str)
 }
 
 impl Machine {

@@ -77,10 +77,10 @@ pub struct Options {
     /// Chrome or Chromium for --browser [default: the first that is installed]
     #[arg(long, value_name = "PATH", requires = "browser")]
     pub chromium: Option<PathBuf>,
-    /// User without rights that the Chromium of --browser runs as, which only root needs; what the user owns in /tmp, /var/tmp and
-    /// /dev/shm is wiped with each lease [default for root: nobody]
-    #[arg(long, value_name = "NAME", requires = "browser")]
-    pub browser_user: Option<String>,
+    /// User without rights that the Chromiums of --browser run as, one for each session of a machine, which only root needs; what the
+    /// user owns in /tmp, /var/tmp and /dev/shm is wiped with each lease [default for root: numbers that nobody has]
+    #[arg(long, value_name = "NAME", requires = "browser", value_delimiter = ',')]
+    pub browser_user: Vec<String>,
     /// Have the nodes of --browser speak TLS, with certificates that nobody has signed; `poolctl connect` knows them
     #[arg(long, requires = "browser")]
     pub tls: bool,
@@ -98,6 +98,9 @@ pub struct NodeOptions {
     /// Number of this boot: 1 from the launch, one more with each start
     #[arg(long)]
     pub boot_id: u32,
+    /// Sessions that it serves at a time
+    #[arg(long, default_value_t = 1)]
+    pub sessions: u64,
     /// Its private address
     #[arg(long)]
     pub address: IpAddr,

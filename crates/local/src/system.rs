@@ -31,6 +31,7 @@ use crate::{
     functions::{self, Function, Functions},
     invoke,
     listen::{listen, local_url},
+    live::{self, Live},
     logs::Logs,
     nodes::{self, Nodes},
     options::Options,
@@ -272,9 +273,13 @@ fn function_variables(
 }
 
 async fn serve_front(listener: TcpListener, functions: Arc<Functions>, logs: Arc<Logs>, stop: Stop) {
-    let service = front::router(functions, logs).into_make_service_with_connect_info::<SocketAddr>();
+    let live = Live::new(Arc::clone(&functions));
+    let looking = Arc::clone(&live).look(stop.clone());
+    let routes = front::router(functions, logs).merge(live::router(live, stop.clone()));
+    let service = routes.into_make_service_with_connect_info::<SocketAddr>();
     let served = axum::serve(listener, service).with_graceful_shutdown(stop.wanted());
-    report("the HTTP API", async { served.await.map_err(|error| error.to_string()) }).await;
+    let served = report("the HTTP API", async { served.await.map_err(|error| error.to_string()) });
+    tokio::join!(served, looking);
 }
 
 async fn serve_invoke(listener: TcpListener, functions: Arc<Functions>, stop: Stop) {

@@ -8,7 +8,7 @@
 # What the user data has set.
 : "${API_URL:?}" "${REGION:?}" "${LOG_GROUP:?}" "${NODE_SYSTEM:?}" "${LAYER_DIR:?}" "${SILENCE_SECONDS_MAX:?}"
 : "${SERVICE_KIND:?}" "${SERVICE_S3_URI=}" "${SERVICE_REPOSITORY=}" "${SERVICE_COMMAND=}"
-: "${ENDPOINT_TLS:?}" "${BROWSER_ALLOWED_CIDRS=}" "${HEALTH_PORT:?}" "${HEALTH_PATH:?}" "${HEALTH_ATTEMPTS:?}"
+: "${ENDPOINT_TLS:?}" "${SESSIONS:?}" "${BUSY_PERCENT_MAX:?}" "${BROWSER_ALLOWED_CIDRS=}" "${HEALTH_PORT:?}" "${HEALTH_PATH:?}" "${HEALTH_ATTEMPTS:?}"
 : "${HEALTH_INTERVAL_SECONDS:?}" "${HEARTBEAT_SECONDS:?}"
 
 NODE=/usr/local/bin/browser-node
@@ -124,6 +124,13 @@ UNIT
 
 # ---- the firewall
 
+# The users of browsers, one for each session, so that none sees another: browser, browser2, …
+browser_users() {
+  local number
+  echo browser
+  for ((number = 2; number <= SESSIONS; number++)); do echo "browser$number"; done
+}
+
 # The elements of an nftables set of this family (4 or 6), from addresses and ranges with commas between them.
 of_family() {
   local family=$1 address address_family elements=()
@@ -138,11 +145,22 @@ of_family() {
 # Not every system has both files.
 name_servers() { { cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null || true; } | awk '$1 == "nameserver" { print $2 }' | sort -u; }
 
+# The ranges of the network that this machine is in, which need not be private ones.
+network_ranges() {
+  local mac family
+  for mac in $(imds meta-data/network/interfaces/macs/ || true); do
+    for family in ipv4 ipv6; do imds "meta-data/network/interfaces/macs/${mac%/}/vpc-$family-cidr-blocks" || true; echo; done
+  done 2>/dev/null | sed '/^$/d' | sort -u
+}
+
 # What pages make the browser do, and what npm installs, reaches the internet and what BrowserAllowedCidrs names: neither the credentials
 # of this machine nor a neighbour. Answers to who has asked (the node, by DevTools) go out as they are.
 install_firewall() {
-  local servers
+  local servers network loopback=
   servers=$(name_servers | paste -sd, -)
+  network=$(network_ranges | paste -sd, -)
+  # A service speaks to its own browser there.
+  if [[ $SERVICE_KIND == own ]]; then loopback='oifname "lo" accept'; fi
   cat >"$FIREWALL" <<RULES
 table inet ec2-pool
 delete table inet ec2-pool
@@ -150,13 +168,18 @@ table inet ec2-pool {
   set closed4 {
     type ipv4_addr; flags interval;
     # This network, private, shared and link-local addresses (with the metadata service), loopback, tests and special uses (RFC 6890).
+    auto-merge;
     elements = { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16,
-      198.18.0.0/15, 224.0.0.0/3 }
+      198.18.0.0/15, 224.0.0.0/3 };
+    # This network, whatever its addresses are.
+    $(of_family 4 "$network")
   }
   set closed6 {
     type ipv6_addr; flags interval;
     # Loopback, the same IPv4 in other clothes, unique local, link-local and multicast addresses.
-    elements = { ::/8, 2002::/16, fc00::/7, fe80::/10, ff00::/8 }
+    auto-merge;
+    elements = { ::/8, 2002::/16, fc00::/7, fe80::/10, ff00::/8 };
+    $(of_family 6 "$network")
   }
   set allowed4 { type ipv4_addr; flags interval; auto-merge; $(of_family 4 "$BROWSER_ALLOWED_CIDRS") }
   set allowed6 { type ipv6_addr; flags interval; auto-merge; $(of_family 6 "$BROWSER_ALLOWED_CIDRS") }
@@ -164,10 +187,11 @@ table inet ec2-pool {
   set servers6 { type ipv6_addr; $(of_family 6 "$servers") }
   chain output {
     type filter hook output priority filter;
-    meta skuid browser jump browser
+    meta skuid { $(browser_users | paste -sd, -) } jump browser
   }
   chain browser {
     ct state established,related accept
+    $loopback
     meta l4proto { tcp, udp } th dport 53 ip daddr @servers4 accept
     meta l4proto { tcp, udp } th dport 53 ip6 daddr @servers6 accept
     ip daddr @allowed4 accept
@@ -254,7 +278,8 @@ node_command() {
     command+=(watch --health-url "http://localhost:$HEALTH_PORT$HEALTH_PATH" --health-attempts "$HEALTH_ATTEMPTS"
       --health-interval-seconds "$HEALTH_INTERVAL_SECONDS" --clean-command '"systemctl restart browser-service.service"')
   else
-    command+=(serve --port "$HEALTH_PORT" --health-path "$HEALTH_PATH" --chromium "$BROWSER" --browser-user browser)
+    command+=(serve --port "$HEALTH_PORT" --health-path "$HEALTH_PATH" --chromium "$BROWSER"
+      --sessions "$SESSIONS" --browser-user "$(browser_users | paste -sd, -)" --busy-percent-max "$BUSY_PERCENT_MAX")
     if [[ $ENDPOINT_TLS == false ]]; then command+=(--plain-http); fi
   fi
   command+=(--api "$API_URL" --region "$REGION" --heartbeat-seconds "$HEARTBEAT_SECONDS" --note-contact-in /run/ec2-pool
@@ -262,8 +287,8 @@ node_command() {
   echo "${command[*]}"
 }
 
-# It runs as root, so that Chrome can be another user; what it has beyond that is taken away. Memory that runs out ends Chromes and not the
-# node, whose group's processes are not to be ended with them.
+# It runs as root, so that Chrome can be another user, and writes only where a node keeps something. Memory that runs out ends Chromes and
+# not the node, whose group's processes are not to be ended with them.
 install_node() {
   install -m 755 "$LAYER_DIR/browser-node-$(uname -m)" "$NODE"
   local services=(ec2-pool-node.service)
@@ -290,8 +315,9 @@ StandardOutput=journal+console
 StandardError=journal+console
 OOMScoreAdjust=-900
 OOMPolicy=continue
+LimitNOFILE=65536
 PrivateTmp=yes
-ProtectSystem=full
+ProtectSystem=strict
 ProtectHome=yes
 [Install]
 WantedBy=multi-user.target
@@ -301,7 +327,12 @@ UNIT
 }
 
 mkdir -p /etc/ec2-pool
-id browser >/dev/null 2>&1 || useradd --system --create-home --home-dir /var/lib/browser --shell /sbin/nologin browser
+# The browser of a lease has a home of its own, and its user none that would outlive it.
+home=(--no-create-home --home-dir /nonexistent)
+if [[ $SERVICE_KIND == own ]]; then home=(--create-home --home-dir /var/lib/browser); fi
+for user in $(browser_users); do
+  id "$user" >/dev/null 2>&1 || useradd --system "${home[@]}" --shell /sbin/nologin "$user"
+done
 install_packages
 install_log
 install_firewall

@@ -38,6 +38,9 @@ pub enum StartError {
     /// There is none.
     #[error("no Chrome or Chromium is installed; name it with --chromium PATH")]
     NoChrome,
+    /// Two sessions would have the same user, and each could see and end the other.
+    #[error("{0} sessions need as many users of their own; give --browser-user for each")]
+    NoUser(u64),
     /// The operating system refused.
     #[error("{what}: {source}")]
     System {
@@ -68,7 +71,7 @@ pub struct DevTools {
 pub struct Launcher {
     keeper: PathBuf,
     chrome: PathBuf,
-    state_directory: PathBuf,
+    homes: PathBuf,
     user: Option<String>,
     limit_seconds: u64,
     started: u64,
@@ -84,24 +87,22 @@ pub struct Chrome {
 }
 
 impl Launcher {
-    /// Starts Chromes by the options; `keeper` is this program.
+    /// Starts the Chromes of a slot, the first of which is 0, by the options; `keeper` is this program.
     ///
     /// # Errors
-    /// When there is no Chrome, or no place for its homes.
-    pub fn new(options: &Options, keeper: PathBuf) -> Result<Self, StartError> {
+    /// When there is no Chrome, no place for its homes, or no user for this slot alone.
+    pub fn new(options: &Options, slot: usize, keeper: PathBuf) -> Result<Self, StartError> {
+        let user = options.browser_user.get(slot).cloned();
+        if user.is_none() && !options.browser_user.is_empty() {
+            return Err(StartError::NoUser(options.sessions));
+        }
         let found = || PLACES.map(Path::new).into_iter().find(|place| place.is_file()).map(Path::to_owned);
         let chrome = options.chromium.clone().or_else(found).ok_or(StartError::NoChrome)?;
         // Chrome's user passes through it, and sees nothing there but what he has been given.
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&options.state_directory);
+        let homes = options.state_directory.join(format!("session-{}", slot + 1));
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(&homes);
         made.map_err(|source| StartError::System { what: "cannot make the directory of --state-directory", source })?;
-        Ok(Self {
-            keeper,
-            chrome,
-            state_directory: options.state_directory.clone(),
-            user: options.browser_user.clone(),
-            limit_seconds: options.limits.start_seconds_max,
-            started: 0,
-        })
+        Ok(Self { keeper, chrome, homes, user, limit_seconds: options.limits.start_seconds_max, started: 0 })
     }
 
     /// Starts a Chrome that has seen nothing yet.
@@ -110,7 +111,7 @@ impl Launcher {
     /// When it does not answer; then nothing of it is left.
     pub async fn start(&mut self) -> Result<Chrome, StartError> {
         self.started += 1;
-        let home = self.state_directory.join(format!("lease-{}", self.started));
+        let home = self.homes.join(format!("lease-{}", self.started));
         let mut keeper = Command::new(&self.keeper);
         keeper.arg("keep").arg("--directory").arg(&home);
         if let Some(user) = &self.user {

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, RequestExt, Router};
+use pool_core::gate::Refusal;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -20,7 +21,7 @@ use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::options::Options;
 use crate::problem::Problem;
-use crate::session::{Session, Visit};
+use crate::session::{NoEntry, Session, Visit};
 use crate::{live, page, socket};
 
 /// Bodies of requests are a URL and some wishes.
@@ -31,10 +32,8 @@ const CHROME_SECONDS_MAX: Duration = Duration::from_secs(10);
 /// What the routes have in common.
 #[derive(Debug)]
 pub struct Gateway {
-    /// The lease and the Chrome.
-    pub session: Arc<Session>,
-    /// Whether Chrome works.
-    pub health: Arc<Health>,
+    /// The leases and their Chromes, each with whether its Chrome works.
+    pub slots: Vec<(Arc<Session>, Arc<Health>)>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// How to serve.
@@ -70,20 +69,26 @@ impl Gateway {
     /// Lets the bearer of a token in to use Chrome.
     async fn enter(&self, headers: &HeaderMap, uri: &Uri) -> Result<Visit, Problem> {
         let limit = Duration::from_secs(self.options.limits.start_seconds_max);
-        let entered = match token(headers, uri) {
-            Some(token) => self.session.enter(&token, limit).await.map_err(Problem::from),
-            None => Err(Problem::no_token()),
+        let enter = async || {
+            let token = token(headers, uri).ok_or_else(Problem::no_token)?;
+            self.of(&token)?.enter(&token, limit).await.map_err(Problem::from)
         };
-        entered.inspect_err(|problem| self.count(problem))
+        enter().await.inspect_err(|problem| self.count(problem))
     }
 
     /// Whether the bearer of a token may look at something that uses no Chrome.
     fn admit(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
         let admitted = match token(headers, uri) {
-            Some(token) => self.session.admit(&token).map_err(Problem::from),
+            Some(token) => self.of(&token).and_then(|session| session.admit(&token).map_err(Problem::from)),
             None => Err(Problem::no_token()),
         };
         admitted.inspect_err(|problem| self.count(problem))
+    }
+
+    /// The session that a token was made for.
+    fn of(&self, token: &str) -> Result<&Arc<Session>, Problem> {
+        let mut sessions = self.slots.iter().map(|(session, _)| session);
+        sessions.find(|session| session.knows(token)).ok_or_else(|| Problem::from(NoEntry::Refused(Refusal::Foreign)))
     }
 
     fn count(&self, problem: &Problem) {
@@ -105,17 +110,20 @@ fn token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
 }
 
 async fn health(gateway: Arc<Gateway>) -> Response {
-    let checked = gateway.health.check(&gateway.session).await;
-    gateway.metrics.healthy.set(i64::from(checked.is_ok()));
-    match checked {
-        Ok(browser) => {
-            let sessions = gateway.session.visits();
-            let text =
-                json!({ "status": "ok", "instance_id": gateway.instance, "browser": browser, "sessions": sessions });
-            Json(text).into_response()
+    let (mut browser, mut sessions) = (String::new(), 0);
+    for (session, health) in &gateway.slots {
+        match health.check(session).await {
+            Ok(version) => browser = version,
+            Err(why) => {
+                gateway.metrics.healthy.set(0);
+                return Problem::unhealthy(why).into_response();
+            }
         }
-        Err(why) => Problem::unhealthy(why).into_response(),
+        sessions += session.visits();
     }
+    gateway.metrics.healthy.set(1);
+    let text = json!({ "status": "ok", "instance_id": gateway.instance, "browser": browser, "sessions": sessions });
+    Json(text).into_response()
 }
 
 fn nothing(uri: &Uri) -> Response {

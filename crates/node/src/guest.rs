@@ -32,11 +32,15 @@ impl Guest {
         }
     }
 
-    /// Waits until nothing is left of the leases before, and a lease can be served again.
-    pub async fn clean(&self) {
+    /// Waits until nothing is left of the leases before, and a lease can be served again. A Chrome that takes longer than this is told of
+    /// by the next heartbeat; a service is started anew once, however long that takes.
+    pub async fn clean(&self, limit: Duration) -> bool {
         match self {
-            Self::Chrome { session, .. } => session.clean().await,
-            Self::Service(service) => service.clean().await,
+            Self::Chrome { session, .. } => tokio::time::timeout(limit, session.clean()).await.is_ok(),
+            Self::Service(service) => {
+                service.clean().await;
+                true
+            }
         }
     }
 

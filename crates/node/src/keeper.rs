@@ -18,14 +18,15 @@ use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, Uid, User, getpid};
+use nix::unistd::{Gid, Pid, Uid, User, getpid};
 
 use crate::options::KeepOptions;
 
 /// Where anyone may write, and a lease may have left something.
 const SHARED_DIRECTORIES: [&str; 3] = ["/tmp", "/var/tmp", "/dev/shm"];
 
-/// Chrome is ended before anything else when memory runs out; Chrome itself raises it for its pages
+/// Chrome is ended before the node when memory runs out. Chrome itself sets other ones for its processes where its sandbox has a helper that
+/// may, from 0 for the browser to 300 for a page
 /// (<https://man7.org/linux/man-pages/man5/proc_pid_oom_score_adj.5.html>).
 const OOM_SCORE: &str = "300";
 
@@ -69,7 +70,7 @@ pub fn keep(options: &KeepOptions) -> Result<(), KeepError> {
     outcome
 }
 
-fn run(options: &KeepOptions, user: Option<&User>) -> Result<(), KeepError> {
+fn run(options: &KeepOptions, user: Option<&Account>) -> Result<(), KeepError> {
     let (program, arguments) =
         options.command.split_first().ok_or_else(|| system("nothing to run", io::ErrorKind::InvalidInput.into()))?;
     let home = &options.directory;
@@ -105,20 +106,32 @@ fn run(options: &KeepOptions, user: Option<&User>) -> Result<(), KeepError> {
     }
 }
 
-fn user(name: &str) -> Result<User, KeepError> {
+/// Whom Chrome runs as.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    uid: Uid,
+    gid: Gid,
+}
+
+/// A number needs no entry among the users, and is its own group then.
+fn user(name: &str) -> Result<Account, KeepError> {
+    if let Ok(number) = name.parse() {
+        return Ok(Account { uid: Uid::from_raw(number), gid: Gid::from_raw(number) });
+    }
     let found = User::from_name(name).map_err(|errno| system("cannot look for the user", errno.into()))?;
-    found.ok_or_else(|| KeepError::NoUser(name.to_owned()))
+    let User { uid, gid, .. } = found.ok_or_else(|| KeepError::NoUser(name.to_owned()))?;
+    Ok(Account { uid, gid })
 }
 
 /// A home that only Chrome's user can look into. One that a node left which ended with its machine is wiped first.
-fn make_home(home: &Path, user: Option<&User>) -> Result<(), KeepError> {
+fn make_home(home: &Path, user: Option<&Account>) -> Result<(), KeepError> {
     let make = || -> io::Result<()> {
         if home.exists() {
             fs::remove_dir_all(home)?;
         }
         for directory in [home.to_owned(), home.join("tmp")] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-            if let Some(User { uid, gid, .. }) = user {
+            if let Some(Account { uid, gid }) = user {
                 chown(&directory, Some(uid.as_raw()), Some(gid.as_raw()))?;
             }
         }
@@ -160,7 +173,7 @@ fn descendants() -> Vec<Pid> {
 }
 
 /// Removes the home, and what the user owns where anyone may write.
-fn wipe(home: &Path, user: Option<&User>) {
+fn wipe(home: &Path, user: Option<&Account>) {
     if let Err(error) = fs::remove_dir_all(home)
         && error.kind() != io::ErrorKind::NotFound
     {

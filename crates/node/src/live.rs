@@ -1,7 +1,9 @@
 //! The live page: Chrome's screen as it changes, for people.
 //!
-//! Rule: it looks and touches nothing. Frames come only as fast as the watcher takes them, since Chrome waits for the word that one was
-//! shown.
+//! Rule: it looks and touches nothing. Frames of a page come only as fast as the watcher takes them, since Chrome waits for the word that
+//! one was received.
+
+use std::collections::BTreeMap;
 
 use axum::extract::ws::{Message, WebSocket};
 use data_encoding::BASE64;
@@ -31,16 +33,16 @@ pub async fn show(mut watcher: WebSocket, visit: Visit) {
     let _ = watcher.send(Message::Close(None)).await;
 }
 
+/// Chrome does not say which of its pages is in front, so each is looked at, and the one that changed last is shown. Nothing is waited for but
+/// what comes, since a frame that is not taken in is the last one of its page.
 async fn frames(watcher: &mut WebSocket, devtools: &DevTools) -> Result<(), CdpError> {
     let mut chrome = Cdp::connect(devtools).await?;
-    chrome.call(None, "Target.setDiscoverTargets", json!({ "discover": true })).await?;
-    let mut shown = Value::Null;
-    let mut page = String::new();
-    let targets = chrome.call(None, "Target.getTargets", json!({})).await?["targetInfos"].take();
-    let last = targets.as_array().into_iter().flatten().rfind(|target| target["type"] == "page");
-    if let Some(target) = last {
-        (shown, page) = watch(&mut chrome, &target["targetId"]).await?;
-    }
+    // Pages that are there already are attached to as well.
+    let attach = json!({ "autoAttach": true, "waitForDebuggerOnStart": false, "flatten": true });
+    chrome.send(None, "Target.setAutoAttach", attach).await?;
+    // By session: whether it was empty when it was first looked at. Then its first frame says nothing where another page is seen.
+    let mut pages: BTreeMap<String, bool> = BTreeMap::new();
+    let mut shown = String::new();
     loop {
         let message = tokio::select! {
             told = watcher.recv() => match told {
@@ -50,34 +52,38 @@ async fn frames(watcher: &mut WebSocket, devtools: &DevTools) -> Result<(), CdpE
             message = chrome.next() => message?,
         };
         let parameters = &message["params"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         match message["method"].as_str() {
-            // The page that was opened last is the one in front.
-            Some("Target.targetCreated") if parameters["targetInfo"]["type"] == "page" => {
-                (shown, page) = watch(&mut chrome, &parameters["targetInfo"]["targetId"]).await?;
+            Some("Target.attachedToTarget") if parameters["targetInfo"]["type"] == "page" => {
+                let page = text(&parameters["sessionId"]);
+                let cast = json!({ "format": "jpeg", "quality": 70, "maxWidth": 1280, "maxHeight": 1280 });
+                chrome.send(Some(&page), "Page.startScreencast", cast).await?;
+                let url = text(&parameters["targetInfo"]["url"]);
+                pages.insert(page, url.is_empty() || url == "about:blank");
             }
-            Some("Target.targetDestroyed") if parameters["targetId"] == shown => {
-                // Who has gone is found out by the next frame.
-                let _ = watcher.send(Message::text("The page was closed.")).await;
+            Some("Target.detachedFromTarget") => {
+                let page = text(&parameters["sessionId"]);
+                pages.remove(&page);
+                if page == shown {
+                    // Who has gone is found out by the next frame.
+                    let _ = watcher.send(Message::text("The page was closed.")).await;
+                }
             }
-            Some("Page.screencastFrame") if message["sessionId"] == page.as_str() => {
-                let picture = BASE64.decode(parameters["data"].as_str().unwrap_or_default().as_bytes());
+            Some("Page.screencastFrame") => {
+                let page = text(&message["sessionId"]);
+                let taken_in = json!({ "sessionId": parameters["sessionId"] });
+                chrome.send(Some(&page), "Page.screencastFrameAck", taken_in).await?;
+                let is_blank = pages.get_mut(&page).is_some_and(std::mem::take);
+                if is_blank && !shown.is_empty() && shown != page {
+                    continue;
+                }
+                let picture = BASE64.decode(text(&parameters["data"]).as_bytes());
                 if watcher.send(Message::binary(picture.unwrap_or_default())).await.is_err() {
                     return Ok(());
                 }
-                chrome
-                    .send(Some(&page), "Page.screencastFrameAck", json!({ "sessionId": parameters["sessionId"] }))
-                    .await?;
+                shown = page;
             }
             _ => {}
         }
     }
-}
-
-/// Has Chrome send what a page shows; answers the page and its session.
-async fn watch(chrome: &mut Cdp, target: &Value) -> Result<(Value, String), CdpError> {
-    let attached = chrome.call(None, "Target.attachToTarget", json!({ "targetId": target, "flatten": true })).await?;
-    let page = attached["sessionId"].as_str().unwrap_or_default().to_owned();
-    let cast = json!({ "format": "jpeg", "quality": 70, "maxWidth": 1280, "maxHeight": 1280 });
-    chrome.call(Some(&page), "Page.startScreencast", cast).await?;
-    Ok((target.clone(), page))
 }

@@ -36,13 +36,13 @@ pub async fn instance_id(metadata: &Client) -> Result<InstanceId, String> {
 }
 
 /// Waits until EC2 takes this instance back, and has the node take no new lease then.
-pub async fn watch(metadata: Client, guest: Arc<Guest>) {
+pub async fn watch(metadata: Client, guests: Vec<Arc<Guest>>) {
     loop {
         match metadata.get("/latest/meta-data/spot/instance-action").await {
             Ok(notice) => {
                 let notice = String::from(notice);
                 tracing::warn!(notice, "EC2 takes this instance back");
-                return guest.drain(notice);
+                return guests.iter().for_each(|guest| guest.drain(notice.clone()));
             }
             // Not found is the usual answer.
             Err(ImdsError::ErrorResponse(_)) => {}

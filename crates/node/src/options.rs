@@ -85,10 +85,16 @@ pub struct Options {
     /// Chrome or Chromium [default: the first that is installed]
     #[arg(long, value_name = "PATH")]
     pub chromium: Option<PathBuf>,
-    /// User that Chrome runs as, for nothing else and without rights; needed when this program runs as root. What the user owns in /tmp,
-    /// /var/tmp and /dev/shm is wiped with each lease
-    #[arg(long, value_name = "NAME")]
-    pub browser_user: Option<String>,
+    /// User (or number of one) that Chrome runs as, for nothing else and without rights; needed when this program runs as root, once for
+    /// each session. What the user owns in /tmp, /var/tmp and /dev/shm is wiped with each lease
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub browser_user: Vec<String>,
+    /// Leases that are served at a time, each by a Chrome of its own
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u64).range(1..=16))]
+    pub sessions: u64,
+    /// With several sessions: CPU or memory in use, in percent, above which a session that has ended is not offered again
+    #[arg(long, value_name = "N", default_value_t = 90, value_parser = value_parser!(u64).range(1..=100))]
+    pub busy_percent_max: u64,
     /// Where the directories of leases are made, each wiped when its lease ends
     #[arg(long, value_name = "DIR", default_value = "/var/lib/ec2-pool")]
     pub state_directory: PathBuf,

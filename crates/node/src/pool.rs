@@ -4,10 +4,13 @@
 //! shuts its machine down.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pool_client::{Api, ApiError, Ask};
 use pool_core::register::{Command, HeartbeatAnswer};
+use pool_core::time::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 
 use crate::clock::now;
@@ -23,15 +26,19 @@ const PAUSE_SECONDS_MAX: u64 = 30;
 /// Speaks to the pool for a node.
 pub struct Clerk {
     /// The pool.
-    pub api: Api,
-    /// Id of the instance.
+    pub api: Arc<Api>,
+    /// Id of the instance, or of the slot of it.
     pub instance: String,
     /// Who it is for this start.
     pub identity: Identity,
     /// SHA-256 of the certificate, in hexadecimal.
     pub tls_sha256: Option<String>,
+    /// CPU and memory in use above which it offers no further session; `None` when it offers only one.
+    pub busy_percent_max: Option<u64>,
     /// How to speak to the pool.
     pub options: PoolOptions,
+    /// When the pool last answered this machine, whichever session it was asked for, in seconds since 1970.
+    pub contact: Arc<AtomicU64>,
     /// What serves the leases.
     pub guest: Arc<Guest>,
     /// What is counted.
@@ -41,36 +48,35 @@ pub struct Clerk {
 impl Clerk {
     /// Registers once a lease can be served, then beats. Never returns.
     pub async fn run(self) {
-        let mut contact = now();
+        self.contact.fetch_max(now().0, Ordering::Relaxed);
         let mut load = Load::default();
         load.percent();
         self.guest.ready().await;
-        self.register(None, &mut contact).await;
+        self.register(None).await;
         // A node that starts again learns what it may let in before a caller comes with its new key.
         loop {
-            self.beat(&mut load, &mut contact).await;
+            self.beat(&mut load).await;
             self.guest.until_next_beat(self.heartbeat_pause()).await;
         }
     }
 
-    async fn beat(&self, load: &mut Load, contact: &mut pool_core::time::Timestamp) {
+    async fn beat(&self, load: &mut Load) {
         let answer = match self.heartbeat(load).await {
             Ok(answer) => answer,
             Err(error) => {
                 self.metrics.heartbeats_lost.inc();
                 tracing::warn!(%error, "the pool does not take a heartbeat");
-                return self.die_when_forgotten(*contact).await;
+                return self.die_when_forgotten().await;
             }
         };
         self.metrics.heartbeats.inc();
-        self.note_contact(contact);
+        self.note_contact();
         self.guest.hear(&answer);
-        if answer.command != Command::Register {
+        if answer.command != Command::Register || self.is_busy() {
             return;
         }
-        // What takes longer is told of by the next heartbeat.
-        if tokio::time::timeout(self.heartbeat_pause(), self.guest.clean()).await.is_ok() {
-            self.register(answer.epoch_floor.checked_sub(1), contact).await;
+        if self.guest.clean(self.heartbeat_pause()).await {
+            self.register(answer.epoch_floor.checked_sub(1)).await;
         }
     }
 
@@ -96,8 +102,21 @@ impl Clerk {
         })
     }
 
+    /// Whether the other sessions leave nothing for one more. The pool waits for a slot that is to be cleaned, and replaces the machine
+    /// when that takes too long.
+    fn is_busy(&self) -> bool {
+        let above = |gauge: &Gauge| {
+            self.busy_percent_max.is_some_and(|most| u64::try_from(gauge.get()).unwrap_or_default() > most)
+        };
+        let busy = above(&self.metrics.cpu_percent) || above(&self.metrics.memory_percent);
+        if busy {
+            tracing::info!(instance = self.instance, "offers no session, since the machine is busy");
+        }
+        busy
+    }
+
     /// Says ready until the pool takes it. It may not know the instance yet, as launches are recorded after they happen.
-    async fn register(&self, cleaned_epoch: Option<u64>, contact: &mut pool_core::time::Timestamp) {
+    async fn register(&self, cleaned_epoch: Option<u64>) {
         let mut word = json!({ "boot_id": self.identity.boot_id, "key": self.identity.key });
         if let Some(digest) = &self.tls_sha256 {
             word["tls_sha256"] = digest.as_str().into();
@@ -108,13 +127,13 @@ impl Clerk {
         let mut pause_seconds = 1;
         while let Err(error) = self.ready(&word).await {
             tracing::info!(%error, pause_seconds, "not registered yet");
-            self.die_when_forgotten(*contact).await;
+            self.die_when_forgotten().await;
             // Nodes that were launched together do not ask together.
             let pause_ms = fastrand::u64(1_000 * pause_seconds..=2_000 * pause_seconds);
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
             pause_seconds = PAUSE_SECONDS_MAX.min(2 * pause_seconds);
         }
-        self.note_contact(contact);
+        self.note_contact();
         tracing::info!(cleaned_epoch, "registered");
     }
 
@@ -130,15 +149,15 @@ impl Clerk {
         format!("/v1/instances/{}/{action}", self.instance)
     }
 
-    fn note_contact(&self, contact: &mut pool_core::time::Timestamp) {
-        *contact = now();
+    fn note_contact(&self) {
+        self.contact.fetch_max(now().0, Ordering::Relaxed);
         if let Some(directory) = &self.options.note_contact_in {
             machine::note_contact(directory);
         }
     }
 
-    async fn die_when_forgotten(&self, contact: pool_core::time::Timestamp) {
-        let silent_seconds = now().seconds_since(contact);
+    async fn die_when_forgotten(&self) {
+        let silent_seconds = now().seconds_since(Timestamp(self.contact.load(Ordering::Relaxed)));
         let limit_seconds = self.options.shutdown_after_seconds;
         if let Some(command) = &self.options.shutdown_command
             && silent_seconds > limit_seconds

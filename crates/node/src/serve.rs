@@ -8,6 +8,7 @@ use aws_config::imds;
 use pool_client::Api;
 use pool_core::gate::Gate;
 use pool_core::ids::InstanceId;
+use tokio::task::JoinSet;
 
 use crate::chrome::Launcher;
 use crate::clock;
@@ -38,29 +39,36 @@ pub async fn serve(options: Options, program: PathBuf) -> Result<(), String> {
     let address = SocketAddr::new(options.bind, options.port);
     let listener = listen::open(address)
         .map_err(|error| format!("cannot listen on {address}: {error}; choose with --bind and --port"))?;
-    let launcher = Launcher::new(&options, program).map_err(|error| error.to_string())?;
-
-    let identity = Identity::new(options.pool.boot_id);
     let metrics = Arc::new(Metrics::default());
     let sockets_max = usize::try_from(options.limits.sockets_max).unwrap_or(usize::MAX);
-    let gate = Gate::new(instance.clone(), identity.key.clone());
-    let session = Arc::new(Session::new(gate, sockets_max, Arc::clone(&metrics)));
-    let health = Arc::new(Health::default());
-    let guest = Arc::new(Guest::Chrome { session: Arc::clone(&session), health: Arc::clone(&health) });
-    let (pool, limits) = (options.pool.clone(), options.limits);
-    let gateway = Gateway {
-        session: Arc::clone(&session),
-        health,
-        metrics: Arc::clone(&metrics),
-        options,
-        instance: instance.to_string(),
-        http: reqwest::Client::new(),
-    };
-    tracing::info!(%instance, %address, "serves");
-    tokio::spawn(session.supervise(launcher));
+    let (api, contact) = (Arc::new(api), Arc::default());
+    let (mut slots, mut clerks) = (Vec::new(), Vec::new());
+    for (number, slot) in instance.slots(options.sessions).enumerate() {
+        let launcher = Launcher::new(&options, number, program.clone()).map_err(|error| error.to_string())?;
+        let identity = Identity::new(options.pool.boot_id);
+        let gate = Gate::new(slot.clone(), identity.key.clone());
+        let session = Arc::new(Session::new(gate, sockets_max, Arc::clone(&metrics)));
+        let health = Arc::new(Health::default());
+        tokio::spawn(Arc::clone(&session).supervise(launcher));
+        clerks.push(Clerk {
+            api: Arc::clone(&api),
+            instance: slot.to_string(),
+            identity,
+            tls_sha256: tls_sha256.clone(),
+            busy_percent_max: (options.sessions > 1).then_some(options.busy_percent_max),
+            options: options.pool.clone(),
+            contact: Arc::clone(&contact),
+            guest: Arc::new(Guest::Chrome { session: Arc::clone(&session), health: Arc::clone(&health) }),
+            metrics: Arc::clone(&metrics),
+        });
+        slots.push((session, health));
+    }
+    tracing::info!(%instance, %address, sessions = slots.len(), "serves");
+    let limits = options.limits;
+    let (instance, http) = (instance.to_string(), reqwest::Client::new());
+    let gateway = Gateway { slots, metrics, options, instance, http };
     tokio::spawn(listen::serve(listener, tls, router(Arc::new(gateway)), limits));
-    let clerk = Clerk { api, instance: instance.to_string(), identity, tls_sha256, options: pool, guest, metrics };
-    work(clerk, metadata).await;
+    work(clerks, metadata).await;
     Ok(())
 }
 
@@ -78,23 +86,28 @@ pub async fn watch(options: WatchOptions) -> Result<(), String> {
     let guest = Arc::new(Guest::Service(service));
     tracing::info!(%instance, health_url = %options.health_url, "watches");
     let clerk = Clerk {
-        api,
+        api: Arc::new(api),
         instance: instance.to_string(),
         identity,
         tls_sha256: None,
+        busy_percent_max: None,
         options: options.pool,
+        contact: Arc::default(),
         guest,
         metrics: Arc::default(),
     };
-    work(clerk, metadata).await;
+    work(vec![clerk], metadata).await;
     Ok(())
 }
 
-async fn work(clerk: Clerk, metadata: Option<imds::Client>) {
+/// Never returns.
+async fn work(clerks: Vec<Clerk>, metadata: Option<imds::Client>) {
     if let Some(metadata) = metadata {
-        tokio::spawn(metadata::watch(metadata, Arc::clone(&clerk.guest)));
+        let guests = clerks.iter().map(|clerk| Arc::clone(&clerk.guest)).collect();
+        tokio::spawn(metadata::watch(metadata, guests));
     }
-    clerk.run().await;
+    let mut working: JoinSet<()> = clerks.into_iter().map(Clerk::run).collect();
+    working.join_next().await;
 }
 
 /// An instance that is told who it is has no metadata service to watch, either.

@@ -140,8 +140,14 @@ impl Session {
         }
         inner.used_by = Some(epoch);
         inner.visits += 1;
-        self.metrics.visits.set(i64::try_from(inner.visits).unwrap_or(i64::MAX));
+        self.metrics.visits.inc();
         Ok(Some(Visit { session: Arc::clone(self), epoch, devtools }))
+    }
+
+    /// Whether a token was made for this session, open or not.
+    #[must_use]
+    pub fn knows(&self, token: &str) -> bool {
+        self.lock().gate.knows(token)
     }
 
     /// Whether a token opens this node, without using anything.
@@ -318,7 +324,7 @@ impl Drop for Visit {
     fn drop(&mut self) {
         let mut inner = self.session.lock();
         inner.visits = inner.visits.saturating_sub(1);
-        self.session.metrics.visits.set(i64::try_from(inner.visits).unwrap_or(i64::MAX));
+        self.session.metrics.visits.dec();
         if inner.visits == 0 {
             // The lease may be about to be released.
             self.session.ask_pool.notify_one();

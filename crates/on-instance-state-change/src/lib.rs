@@ -3,6 +3,8 @@
 //! They are hints. They repeat, come late, out of order or never. One that can be taken back (running, stopped) is
 //! believed only after EC2 was asked again; one that cannot (terminated) is believed at once.
 
+use std::collections::BTreeSet;
+
 use aws_lambda_events::eventbridge::EventBridgeEvent;
 use lambda_runtime::Error;
 use pool_core::ids::InstanceId;
@@ -42,15 +44,32 @@ pub async fn handle(environment: &Environment, fleet: &Fleet, event: EventBridge
         tracing::warn!(cause = event.detail_type, "an event with a malformed instance id is ignored");
         return Ok(());
     };
-    let Some(shard) = shard_of(environment, &instance).await? else {
+    let Slots { here, moving } = slots_of(environment, &instance).await?;
+    if here.is_empty() && moving.is_none() {
         tracing::info!(%instance, cause = event.detail_type, "not an instance of this pool");
         return Ok(());
-    };
+    }
     let Some(fact) = fact(environment, fleet, &event, detail.state.as_deref(), &instance).await? else {
         return Ok(());
     };
-    tracing::info!(%instance, shard = shard.number, cause = event.detail_type, fact = ?fact, "event");
-    apply(environment, shard, &instance, &fact).await
+    for (shard, slot) in here {
+        let fact = fact.of_slot(&slot);
+        tracing::info!(instance = %slot, shard = shard.number, cause = event.detail_type, fact = ?fact, "event");
+        apply(environment, shard, &slot, &fact).await?;
+    }
+    match moving {
+        // No shard may withdraw it now, so the event must come again once it has arrived.
+        Some(slot) => Err(format!("{slot} is under way to another shard").into()),
+        None => Ok(()),
+    }
+}
+
+/// The slots of an instance.
+struct Slots {
+    /// Each with the shard that has it.
+    here: Vec<(Shard, InstanceId)>,
+    /// One that is under way to another shard.
+    moving: Option<InstanceId>,
 }
 
 /// What the event means, after asking EC2 where the event alone does not say.
@@ -98,7 +117,7 @@ async fn apply(environment: &Environment, mut shard: Shard, instance: &InstanceI
             Written::Applied(seen) => {
                 let leaves =
                     matches!(write, Transition::Fence { .. } | Transition::FenceApart { .. } | Transition::Mark { .. });
-                if leaves && !matches!(fact, Fact::Rebalance) {
+                if leaves && instance.is_first_slot() && !matches!(fact, Fact::Rebalance) {
                     metrics::count(Metric::Interruptions, 1);
                 }
                 if !matches!(write, Transition::Locate { .. }) {
@@ -115,12 +134,16 @@ async fn apply(environment: &Environment, mut shard: Shard, instance: &InstanceI
     Ok(())
 }
 
-async fn shard_of(environment: &Environment, instance: &InstanceId) -> Result<Option<Shard>, Error> {
-    match register::shard_of(environment.shards(true).await?, instance) {
-        // No shard may withdraw it now, so the event must come again once it has arrived.
-        Some(shard) if shard.transfers.contains_key(instance) => {
-            Err(format!("{instance} is under way to another shard").into())
+async fn slots_of(environment: &Environment, instance: &InstanceId) -> Result<Slots, Error> {
+    let shards = environment.shards(true).await?;
+    let members = shards.iter().flat_map(|shard| shard.members.keys());
+    let slots: BTreeSet<InstanceId> = members.filter(|slot| slot.machine() == *instance).cloned().collect();
+    let (mut here, mut moving) = (Vec::new(), None);
+    for slot in slots {
+        match register::shard_of(shards.clone(), &slot) {
+            Some(shard) if shard.transfers.contains_key(&slot) => moving = Some(slot),
+            shard => here.extend(shard.map(|shard| (shard, slot))),
         }
-        shard => Ok(shard),
     }
+    Ok(Slots { here, moving })
 }

@@ -92,6 +92,12 @@ pub enum Ask {
     },
     /// The pool as one picture.
     Status,
+    /// Watch the pool in this terminal, as it changes.
+    Top {
+        /// Time between two looks, each of which is a request.
+        #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        every: u64,
+    },
     /// Every instance of the pool.
     Instances,
     /// One instance.

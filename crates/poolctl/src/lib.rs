@@ -7,4 +7,5 @@ pub mod api;
 pub mod args;
 pub mod connect;
 pub mod simulate;
+pub mod top;
 pub mod whatif;

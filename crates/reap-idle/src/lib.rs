@@ -47,7 +47,7 @@ pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Erro
     reconcile::judge_orphans(&mut pool, fleet, &ec2).await?;
     stopped_tier::settle(&mut pool, fleet, &ec2).await?;
     let control = fence(&mut pool, fleet, &ec2).await?;
-    reconcile::terminate(&pool, fleet, &ec2).await?;
+    reconcile::terminate(&mut pool, fleet, &ec2).await?;
     reconcile::bury(&mut pool, &ec2).await?;
     for (shard, prune) in reap_idle::forgettable(&pool.shards, environment.now()) {
         pool.write(shard, &prune).await?;
@@ -86,7 +86,7 @@ async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<Cont
     for removal in plan.removals {
         if pool.write(removal.shard, &removal.transition).await? {
             tracing::info!(instance = %removal.instance, shard = removal.shard, cause = removal.why, "fenced");
-            metrics::count(Metric::IdleKills, u64::from(removal.is_idle));
+            metrics::count(Metric::IdleKills, u64::from(removal.is_idle && removal.instance.is_first_slot()));
             let (shard, what) = (Some(removal.shard), removal.transition.name());
             environment.store.note(&removal.instance, shard, what, &removal.why, environment.now()).await?;
             if let Transition::Stop { instance, .. } = &removal.transition {

@@ -28,7 +28,7 @@ pub(crate) async fn judge_orphans(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2W
         let (instance, number) = (orphan.found.instance.clone(), shard.number);
         // A shard that the first reading did not have is judged by the next run.
         let Some(sequence) = first.get(&number) else { continue };
-        let write = reap_idle::judge_orphan(&orphan, shard, *sequence, now);
+        let Some(write) = reap_idle::judge_orphan(&orphan, shard, *sequence, now) else { continue };
         if !pool.write(number, &write).await? {
             continue;
         }
@@ -42,12 +42,28 @@ pub(crate) async fn judge_orphans(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2W
 }
 
 /// Terminates what leaves and bears no lease any more.
-pub(crate) async fn terminate(pool: &Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
+pub(crate) async fn terminate(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
     let environment = pool.environment;
     let control = environment.store.control().await?.unwrap_or_default();
-    let (policy, now) = (&environment.settings.policy, environment.now());
-    let seen = Snapshot { shards: &pool.shards, control: &control, records: &[], policy, now };
-    let ending = reap_idle::to_terminate(seen, ec2);
+    let policy = &environment.settings.policy;
+    let ending = |pool: &Pool<'_>| {
+        let now = environment.now();
+        reap_idle::to_terminate(Snapshot { shards: &pool.shards, control: &control, records: &[], policy, now }, ec2)
+    };
+    let mut ended = ending(pool);
+    if ended.is_empty() {
+        return Ok(());
+    }
+    if reap_idle::has_slots(&pool.shards) {
+        // A slot that moves between the readings of two shards is in neither, and its machine must not end under it. So two
+        // readings must agree, the second of which begins after the first has ended.
+        pool.read_again().await?;
+        ended = ending(pool);
+        pool.read_again().await?;
+        let again = ending(pool);
+        ended.retain(|(_, instance, _)| again.iter().any(|(_, other, _)| other == instance));
+    }
+    let ending = ended;
     for (shard, instance, why) in &ending {
         tracing::info!(%instance, shard, cause = why, "terminating");
         environment.store.note(instance, Some(*shard), "terminate", why, environment.now()).await?;

@@ -84,14 +84,15 @@ fn terms() -> impl Strategy<Value = Terms> {
 
 fn intent() -> impl Strategy<Value = Intent> {
     let except = vec((text(), text()), 0..2);
-    let launch = (text(), any::<u64>(), market(), vec(text(), 0..3), vec(text(), 0..3), except).prop_map(
-        |(template_id, template_version, market, instance_types, subnets, except)| Launch {
+    let launch = (text(), any::<u64>(), market(), vec(text(), 0..3), vec(text(), 0..3), except, 1..=16_u64).prop_map(
+        |(template_id, template_version, market, instance_types, subnets, except, sessions)| Launch {
             template_id,
             template_version,
             market,
             instance_types,
             subnets,
             except,
+            sessions,
         },
     );
     (0..=1_000_000_000_u64, launch, time()).prop_map(|(count, launch, since)| Intent { count, launch, since })

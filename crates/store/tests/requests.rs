@@ -90,6 +90,7 @@ async fn with_free(store: &Store, shard: ShardNo, count: u64) {
         instance_types: vec!["t3.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
         except: Vec::new(),
+        sessions: 1,
     };
     let members = ids.iter().map(|id| (id.clone(), member.clone())).collect();
     let ready = ids.iter().map(|id| Transition::Ready {

@@ -47,6 +47,7 @@ async fn adopt(stage: &Stage) {
         instance_types: vec!["t3.medium".to_owned()],
         subnets: stage.ec2_settings.subnets.clone(),
         except: Vec::new(),
+        sessions: 1,
     };
     let intent = Intent { count: 1, launch: parameters, since };
     let sequence = stage.shard(0).await.sequence;

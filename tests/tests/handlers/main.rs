@@ -14,6 +14,7 @@ mod pains;
 mod policy;
 mod recovery;
 mod refusals;
+mod sessions;
 mod shards;
 mod tokens;
 mod waiting;

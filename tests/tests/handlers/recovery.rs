@@ -21,6 +21,7 @@ async fn intend(stage: &Stage, count: u64) -> (LaunchToken, Intent) {
         instance_types: vec!["t3.medium".to_owned()],
         subnets: stage.ec2_settings.subnets.clone(),
         except: Vec::new(),
+        sessions: 1,
     };
     let intent = Intent { count, launch, since: stage.clock.now() };
     let sequence = stage.shard(0).await.sequence;

@@ -241,6 +241,7 @@ fn rich() -> Shard {
         instance_types: vec!["t3.medium".into()],
         subnets: vec!["subnet-1".into()],
         except: Vec::new(),
+        sessions: 1,
     };
     let mut shard = Shard::new(0);
     (shard.epoch, shard.sequence, shard.room, shard.share, shard.layout) = (40, 7, 1, 9, 1);

@@ -1,10 +1,10 @@
 //! Fences in the making: each is planned on the shards as the ones before it leave them, within the budget of the run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ids::{InstanceId, ShardNo};
 use crate::leaving;
-use crate::reap_idle::Removal;
+use crate::reap_idle::{Removal, machines};
 use crate::shard::{Member, Place, Shard, Transition};
 use crate::time::Timestamp;
 
@@ -40,6 +40,10 @@ pub(super) fn each_member(
 pub(super) struct Fences<'a> {
     shards: BTreeMap<ShardNo, &'a Shard>,
     changed: BTreeMap<ShardNo, Shard>,
+    /// How many slots of each machine stood at the beginning, where machines have several.
+    sizes: Option<HashMap<InstanceId, usize>>,
+    /// Machines of which a slot was withdrawn by this run: the others go with it.
+    broken: HashSet<InstanceId>,
     left: usize,
     pub(super) removals: Vec<Removal>,
 }
@@ -47,8 +51,9 @@ pub(super) struct Fences<'a> {
 impl<'a> Fences<'a> {
     /// No fence so far, and no budget that bounds them.
     pub(super) fn new(shards: &'a [Shard]) -> Self {
+        let sizes = machines::has_slots(shards).then(|| machines::sizes(shards.iter()));
         let shards = shards.iter().map(|shard| (shard.number, shard)).collect();
-        Self { shards, changed: BTreeMap::new(), left: usize::MAX, removals: Vec::new() }
+        Self { shards, changed: BTreeMap::new(), sizes, broken: HashSet::new(), left: usize::MAX, removals: Vec::new() }
     }
 
     /// From now on so many at most.
@@ -62,7 +67,7 @@ impl<'a> Fences<'a> {
     }
 
     /// The shards as the fences so far leave them.
-    pub(super) fn shards(&self) -> impl Iterator<Item = &Shard> {
+    pub(super) fn shards(&self) -> impl Iterator<Item = &Shard> + Clone {
         self.shards.iter().map(|(number, shard)| self.changed.get(number).unwrap_or(shard))
     }
 
@@ -76,7 +81,7 @@ impl<'a> Fences<'a> {
     /// Withdraws one, if it does not leave already and the budget allows it.
     pub(super) fn withdraw(&mut self, candidate: Candidate) -> bool {
         let Candidate { shard: number, instance, why, deadline, is_idle } = candidate;
-        if self.left == 0 {
+        if self.cost(&instance) > 0 && self.left == 0 {
             return false;
         }
         let Some(shard) = self.shard(number) else { return false };
@@ -85,9 +90,27 @@ impl<'a> Fences<'a> {
             // A caller who comes meanwhile is served first: the fence holds only while as many are free as the plan saw.
             *keep = shard.free.len() as u64 - 1;
         }
+        let (cost, machine) = (self.cost(&instance), instance.machine());
         let planned = self.plan(Removal { shard: number, instance, transition, why, is_idle });
-        self.left -= usize::from(planned);
+        if planned {
+            self.left = self.left.saturating_sub(cost);
+            self.broken.insert(machine);
+        }
         planned
+    }
+
+    /// What a removal takes of the budget: a machine goes with all its slots, and once.
+    fn cost(&self, instance: &InstanceId) -> usize {
+        match &self.sizes {
+            None => 1,
+            Some(_) if self.broken.contains(&instance.machine()) => 0,
+            Some(_) => self.slots_of(instance),
+        }
+    }
+
+    /// How many slots of this one's machine stand.
+    pub(super) fn slots_of(&self, instance: &InstanceId) -> usize {
+        self.sizes.as_ref().and_then(|sizes| sizes.get(&instance.machine()).copied()).unwrap_or(1)
     }
 
     /// Stops a free instance instead; the budget is for removals, and this is none.

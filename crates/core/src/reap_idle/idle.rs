@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::ids::{InstanceId, ShardNo};
 use crate::policy::Policy;
 use crate::reap_idle::fence::{Candidate, Fences};
+use crate::reap_idle::machines;
 use crate::scale;
 use crate::shard::{Market, Member, Shard};
 use crate::snapshot::Snapshot;
@@ -26,7 +27,9 @@ pub(super) fn stop(seen: Snapshot<'_>, outdated: &BTreeSet<InstanceId>, fences: 
     for shard in fences.shards() {
         let on_demand = shard.free.iter().filter_map(|instance| Some((instance, shard.members.get(instance)?)));
         let on_demand = on_demand
-            .filter(|(instance, member)| member.kind.market == Market::OnDemand && !outdated.contains(*instance));
+            .filter(|(instance, member)| member.kind.market == Market::OnDemand && !outdated.contains(*instance))
+            // A stop is one of the machine, and must not hit a lease of another slot.
+            .filter(|(instance, _)| fences.slots_of(instance) == 1);
         free.extend(on_demand.map(|(instance, member)| (member.since, shard.number, instance.clone())));
     }
     free.sort();
@@ -47,7 +50,7 @@ fn spare(seen: Snapshot<'_>, fences: &Fences<'_>, long_enough: impl Fn(Timestamp
     // Where the cap has become smaller, what is kept free must fit below it beside the others.
     let cap = seen.cap();
     let kept = seen.kept_in_all().min(cap.saturating_sub(serving.saturating_sub(all_free)));
-    free.saturating_sub(kept).min(serving.saturating_sub(seen.policy.min_instances.min(cap)))
+    free.saturating_sub(kept).min(serving.saturating_sub(seen.least().min(cap)))
 }
 
 /// Marks leased instances beyond a cap that has become smaller: they leave after their leases, also while others wait,
@@ -64,8 +67,20 @@ pub(super) fn above_the_cap(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
         leased.extend(since.map(|(since, instance)| (since, shard.number, instance.clone())));
     }
     leased.sort();
-    let beyond = (leased.len() as u64).saturating_sub(cap);
-    for (_, shard, instance) in leased.into_iter().take(usize::try_from(beyond).unwrap_or(usize::MAX)) {
+    let beyond = usize::try_from((leased.len() as u64).saturating_sub(cap)).unwrap_or(usize::MAX);
+    // Whoever is marked takes the other leases of his machine with him.
+    let mut of_machine: BTreeMap<InstanceId, usize> = BTreeMap::new();
+    for (_, _, instance) in &leased {
+        *of_machine.entry(instance.machine()).or_default() += 1;
+    }
+    let (mut marked, mut covered) = (BTreeSet::new(), 0);
+    for machine in leased.iter().map(|(_, _, instance)| instance.machine()) {
+        if covered < beyond && !marked.contains(&machine) {
+            covered += of_machine[&machine];
+            marked.insert(machine);
+        }
+    }
+    for (_, shard, instance) in leased.into_iter().filter(|(_, _, instance)| marked.contains(&instance.machine())) {
         let why = format!("the cap is {cap}, and more are leased");
         fences.withdraw(Candidate { shard, instance, why, deadline: Timestamp::NEVER, is_idle: false });
     }
@@ -80,24 +95,29 @@ pub(super) fn remove(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
         return;
     }
     let spare = spare(seen, fences, |since| now.seconds_since(since) >= policy.scale_in_cooldown_seconds);
-    let spare = usize::try_from(spare).unwrap_or(usize::MAX).min(fences.left());
+    let mut spare = usize::try_from(spare).unwrap_or(usize::MAX).min(fences.left());
     let mut zones = Zones::of(seen, fences);
-    for _ in 0..spare {
-        let Some(idle) = zones.next() else { break };
+    while let Some(idle) = zones.next() {
+        let Some(left) = spare.checked_sub(idle.slots.len()) else { break };
+        spare = left;
         let minutes = now.seconds_since(idle.since) / 60;
         let why = format!("free for {minutes} minutes and not needed");
-        fences.withdraw(Candidate { shard: idle.shard, instance: idle.instance, why, deadline: now, is_idle: true });
+        for (shard, instance) in idle.slots {
+            let why = why.clone();
+            fences.withdraw(Candidate { shard, instance, why, deadline: now, is_idle: true });
+        }
     }
 }
 
-/// An instance that has been free for longer than the threshold.
+/// An instance all of whose slots have been free for longer than the threshold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Idle {
     /// Most expensive first.
     cheapness: (bool, usize),
+    /// The slot that was used last.
     since: Timestamp,
-    shard: ShardNo,
-    instance: InstanceId,
+    /// Where its slots are.
+    slots: Vec<(ShardNo, InstanceId)>,
 }
 
 /// The idle instances by zone, next one last, beside how many serve there in all.
@@ -109,6 +129,7 @@ struct Zones {
 impl Zones {
     fn of(seen: Snapshot<'_>, fences: &Fences<'_>) -> Self {
         let mut zones = Self::default();
+        let mut idle: BTreeMap<InstanceId, (&Member, Idle)> = BTreeMap::new();
         for shard in fences.shards() {
             for (instance, member) in &shard.members {
                 if shard.leaving.contains_key(instance) || shard.stopped.contains_key(instance) {
@@ -123,9 +144,18 @@ impl Zones {
                 let Some(member) = shard.members.get(instance) else { continue };
                 if seen.now.seconds_since(member.since) > seen.policy.idle_threshold_seconds {
                     let cheapness = cheapness(member, seen.policy);
-                    let idle = Idle { cheapness, since: member.since, shard: shard.number, instance: instance.clone() };
-                    zones.idle.entry(member.kind.zone.clone()).or_default().1.push(idle);
+                    let new = || (member, Idle { cheapness, since: member.since, slots: Vec::new() });
+                    let (_, idle) = idle.entry(instance.machine()).or_insert_with(new);
+                    idle.since = idle.since.max(member.since);
+                    idle.slots.push((shard.number, instance.clone()));
                 }
+            }
+        }
+        let sizes = machines::sizes(fences.shards());
+        for (machine, (member, idle)) in idle {
+            // One whose other slots are used goes when they are not, either.
+            if sizes.get(&machine) == Some(&idle.slots.len()) {
+                zones.idle.entry(member.kind.zone.clone()).or_default().1.push(idle);
             }
         }
         for (_, idle) in zones.idle.values_mut() {
@@ -139,8 +169,9 @@ impl Zones {
         let most = self.idle.values().filter(|(_, idle)| !idle.is_empty()).map(|(count, _)| *count).max()?;
         let fullest = self.idle.values_mut().filter(|(count, idle)| *count == most && !idle.is_empty());
         let (count, idle) = fullest.min_by_key(|(_, idle)| idle.last().cloned())?;
-        *count -= 1;
-        idle.pop()
+        let next = idle.pop()?;
+        *count = count.saturating_sub(next.slots.len() as u64);
+        Some(next)
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod fence;
 mod idle;
+mod machines;
 mod reconcile;
 mod replace;
 mod unhealthy;
@@ -18,6 +19,7 @@ use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
 
 use fence::{Candidate, Fences, each_member};
+pub use machines::has_slots;
 pub use reconcile::{
     Ec2Instance, Ec2State, Ec2Word, Orphan, forgettable, gone, judge_orphan, located, orphans, start_again, stop_again,
     stopped, to_terminate, unlisted,
@@ -68,7 +70,7 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     fences.within(budget(seen));
     fences.all(vanished);
     let (stuck, Ailing { ill, silent }) = (unhealthy::stuck(seen), unhealthy::ailing(seen));
-    let boots = stuck.iter().chain(&ill).filter(|(_, failed)| *failed).map(|(it, _)| &it.instance);
+    let boots = stuck.iter().chain(&ill).filter(|(_, failed)| *failed).map(|(it, _)| it.instance.machine());
     control.breaker = control.breaker.after_failures(boots, seen.policy, seen.now);
     fences.all(stuck.into_iter().map(|(candidate, _)| candidate));
     fences.all(unhealthy::stopped_wrongly(seen, ec2));
@@ -86,13 +88,17 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     // What is idle is judged on what the urgent removals leave over.
     idle::remove(seen, &mut fences);
     idle::above_the_cap(seen, &mut fences);
+    // These leave with what was withdrawn above, so they are no removals of their own.
+    fences.within(usize::MAX);
+    let behind = machines::left_behind(fences.shards());
+    fences.all(behind);
     Plan { control, removals: fences.removals }
 }
 
-/// Fences of one run: a share of the members, and at least one.
+/// Fences of one run: a share of the members, and at least one machine with all its slots.
 fn budget(seen: Snapshot<'_>) -> usize {
     let members: usize = seen.shards.iter().map(|shard| shard.members.len()).sum();
-    let budget = (members as u64 * seen.policy.removal_budget_percent / 100).max(1);
+    let budget = (members as u64 * seen.policy.removal_budget_percent / 100).max(seen.policy.sessions_per_instance);
     usize::try_from(budget).unwrap_or(usize::MAX)
 }
 

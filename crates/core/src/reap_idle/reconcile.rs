@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use crate::ids::{InstanceId, LaunchToken, NodeKey, ShardNo};
 use crate::on_instance_state_change::locate;
 use crate::policy::Policy;
+use crate::reap_idle::machines;
 use crate::shard::{Kind, Leaving, Member, Place, Shard, StopPhase, Transition};
 use crate::snapshot::Snapshot;
 use crate::time::Timestamp;
@@ -141,24 +142,25 @@ pub fn located(shards: &[Shard], ec2: &Ec2Word) -> Vec<(ShardNo, Transition)> {
 }
 
 /// Instances to terminate now: they leave, EC2 still has them, no lease is on them or their deadline has passed, and the
-/// operator does not keep them. Who drains the pool keeps nothing.
+/// operator does not keep them. Who drains the pool keeps nothing. Slots of one machine end together.
 #[must_use]
 pub fn to_terminate(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<(ShardNo, InstanceId, String)> {
     let Snapshot { shards, policy, now, .. } = seen;
-    let orders = &seen.control.operator;
-    let is_kept = |instance| orders.cordoned.contains_key(instance) && orders.drained.is_none();
     let mut ending = Vec::new();
+    if shards.iter().all(|shard| shard.leaving.is_empty()) {
+        return ending;
+    }
+    let needed = machines::needed(shards.iter(), &seen.control.operator, now);
     for (shard, instance, member, leaving) in each_leaving(shards) {
-        if is_kept(instance) {
+        if needed.contains(&instance.machine()) {
             continue;
         }
-        let released = shard.lease_on(instance).is_none() || leaving.deadline <= now;
         let ends_already = match ec2.of(instance) {
             Word::Found(found) => matches!(found.state, Ec2State::ShuttingDown | Ec2State::Terminated),
             Word::Unknown => ec2.has_forgotten(instance, member, policy, now),
             Word::NotAsked => false,
         };
-        if released && !ends_already {
+        if !ends_already {
             ending.push((shard.number, instance.clone(), leaving.why.clone()));
         }
     }
@@ -202,6 +204,8 @@ pub struct Orphan {
     pub shard: ShardNo,
     /// Some shard knew it and has buried it: the listing is older than that.
     pub buried: bool,
+    /// Another slot of its machine is a member, so that the machine must not end.
+    pub shared: bool,
     /// What EC2 says of it.
     pub found: Ec2Instance,
 }
@@ -214,6 +218,7 @@ pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp)
     let members: HashSet<&InstanceId> = shards.iter().flat_map(|shard| shard.members.keys()).collect();
     let intents: HashSet<&LaunchToken> = shards.iter().flat_map(|shard| shard.intents.keys()).collect();
     let buried: HashSet<&str> = shards.iter().flat_map(|shard| shard.tombstones.keys()).map(String::as_str).collect();
+    let machines: HashSet<InstanceId> = members.iter().map(|instance| instance.machine()).collect();
     let numbers: HashSet<ShardNo> = shards.iter().map(|shard| shard.number).collect();
     let alive = |found: &&Ec2Instance| matches!(found.state, Ec2State::Pending | Ec2State::Running | Ec2State::Stopped);
     let grace_seconds = policy.reconcile_grace_seconds.max(YOUNG_SECONDS);
@@ -222,9 +227,13 @@ pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp)
     let intended = |found: &Ec2Instance| found.launch.as_ref().is_some_and(|launch| intents.contains(launch));
     let home = |found: &Ec2Instance| found.shard.filter(|number| numbers.contains(number)).unwrap_or(0);
     let unknown = ec2.listed.values().filter(alive).filter(old).filter(|found| !known(found) && !intended(found));
+    // The first slot stands for the machine: what becomes of it decides whether the others are looked at.
+    let shared = |found: &Ec2Instance| machines.contains(&found.instance.machine());
+    let unknown = unknown.filter(|found| found.instance.is_first_slot() || shared(found));
     let orphan = |found: &Ec2Instance| Orphan {
         shard: home(found),
         buried: buried.contains(found.instance.as_str()),
+        shared: shared(found),
         found: found.clone(),
     };
     let mut orphans: Vec<Orphan> = unknown.map(orphan).collect();
@@ -233,20 +242,21 @@ pub fn orphans(shards: &[Shard], ec2: &Ec2Word, policy: &Policy, now: Timestamp)
 }
 
 /// What to do with an orphan, given its shard as a second reading has it: a running one with room is taken in and must
-/// say `ready`; anything else is doomed, and terminated once that is written.
+/// say `ready`; anything else is doomed, and terminated once that is written. Nothing is done with a slot that cannot be taken in
+/// while others of its machine serve.
 ///
 /// `sequence` is the shard's number in the reading *before* that one. The shards of one reading are not read at one
 /// moment: whoever takes the orphan in and gives it away between the readings of two shards changes the number since.
 #[must_use]
-pub fn judge_orphan(orphan: &Orphan, shard: &Shard, sequence: u64, now: Timestamp) -> Transition {
+pub fn judge_orphan(orphan: &Orphan, shard: &Shard, sequence: u64, now: Timestamp) -> Option<Transition> {
     let Ec2Instance { instance, kind, address, launch, .. } = orphan.found.clone();
     let launch = launch.unwrap_or_else(|| LaunchToken::trusted("none"));
     let usable = matches!(orphan.found.state, Ec2State::Pending | Ec2State::Running);
     if usable && shard.room >= 1 && !orphan.buried && !shard.tombstones.contains_key(instance.as_str()) {
         let member = Member { address, key: NodeKey::default(), boot_id: 0, since: now, served: 0, kind };
-        return Transition::AdoptOrphan { instance, member, launch, sequence };
+        return Some(Transition::AdoptOrphan { instance, member, launch, sequence });
     }
-    Transition::Doom { instance, launch, sequence, now }
+    (!orphan.shared).then_some(Transition::Doom { instance, launch, sequence, now })
 }
 
 /// Tombstones that nothing under way can need any more: old, and no shard records the transfer.

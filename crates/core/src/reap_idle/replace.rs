@@ -12,6 +12,7 @@ use crate::ids::InstanceId;
 use crate::policy::Policy;
 use crate::reap_idle::budget;
 use crate::reap_idle::fence::{Candidate, Fences};
+use crate::reap_idle::machines;
 use crate::reap_idle::reconcile::Told;
 use crate::scale;
 use crate::shard::{Member, Place, Shard};
@@ -52,7 +53,7 @@ pub(super) fn plan(
             let may_leave = leaving < most && fences.withdraw(candidate);
             leaving += usize::from(may_leave);
         } else if control.retiring.contains_key(&candidate.instance) {
-            if may_go(seen, fences) && fences.withdraw(candidate.clone()) {
+            if may_go(seen, fences, &candidate.instance) && fences.withdraw(candidate.clone()) {
                 control.retiring.remove(&candidate.instance);
             }
         } else if control.retiring.len() < most {
@@ -83,20 +84,21 @@ fn no_replacement_comes(seen: Snapshot<'_>) -> bool {
 }
 
 /// Whether a free instance may go now: another is free in its place, or there is no room for another.
-fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>) -> bool {
+fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>, instance: &InstanceId) -> bool {
     if seen.waiting() > 0 {
         return false;
     }
     let free: u64 = fences.shards().map(|shard| shard.free.len() as u64).sum();
     let serving: u64 = fences.shards().map(Shard::serving_here).sum();
-    if free > seen.kept_in_all() && serving > seen.policy.min_instances {
+    // It goes with all its slots.
+    let gone = fences.slots_of(instance) as u64;
+    if free >= seen.kept_in_all() + gone && serving >= seen.least() + gone {
         return true;
     }
     // What leaves after a lease, or is kept by the operator, makes no room soon.
-    let ends = |shard: &Shard, instance: &InstanceId| {
-        shard.lease_on(instance).is_none() && !seen.control.operator.cordoned.contains_key(instance)
-    };
-    let under_way = fences.shards().any(|shard| shard.leaving.keys().any(|instance| ends(shard, instance)));
+    let needed = machines::needed(fences.shards(), &seen.control.operator, seen.now);
+    let ends = |instance: &InstanceId| !needed.contains(&instance.machine());
+    let under_way = fences.shards().any(|shard| shard.leaving.keys().any(ends));
     seen.room() == 0 && seen.on_the_way() == 0 && !under_way
 }
 

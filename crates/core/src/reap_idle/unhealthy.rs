@@ -1,6 +1,6 @@
 //! What must go since it does not serve any more: ended by EC2, unknown to it, never ready, silent, or not as it should be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::ids::InstanceId;
 use crate::node::InstanceRecord;
@@ -90,12 +90,12 @@ pub(super) struct Ailing {
 pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
     let records: HashMap<&InstanceId, &InstanceRecord> = seen.records.iter().map(|r| (&r.instance, r)).collect();
     let limit = seen.policy.silence_limit_seconds();
-    let (mut found, mut serving) = (Ailing::default(), 0);
+    let (mut found, mut serving) = (Ailing::default(), HashSet::new());
     for (shard, instance, member) in seen.members() {
         if !shard.serves(instance) {
             continue;
         }
-        serving += 1;
+        serving.insert(instance.machine());
         let candidate = |why| Candidate::new(shard, instance, why, Timestamp::NEVER);
         let record = records.get(instance);
         let heard = record.and_then(|record| record.beat_at).unwrap_or(member.since);
@@ -107,7 +107,8 @@ pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
         }
     }
     // Three or more at once and half of the pool: rather our table or network than all of them.
-    if found.silent.len() >= 3 && found.silent.len() * 2 > serving {
+    let silent: HashSet<_> = found.silent.iter().map(|candidate| candidate.instance.machine()).collect();
+    if silent.len() >= 3 && silent.len() * 2 > serving.len() {
         found.silent.clear();
     }
     found

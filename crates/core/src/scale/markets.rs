@@ -6,7 +6,7 @@ use crate::offering::{self, Offerings};
 use crate::policy::Policy;
 use crate::scale::spread::Spread;
 use crate::scale::{PlannedLaunch, Template};
-use crate::shard::{Launch, Market, Shard};
+use crate::shard::{Intent, Launch, Market, Shard};
 use crate::snapshot::Snapshot;
 
 /// Plans the launches of the missing instances, then of those for the stopped tier, which are on-demand. What is tried
@@ -80,21 +80,23 @@ impl Tries<'_> {
     fn of(&self, market: Market, choice: offering::Choice) -> Launch {
         let offering::Choice { instance_types, subnets, except } = choice;
         let (template_id, template_version) = (self.template.id.clone(), self.template.version);
-        Launch { template_id, template_version, market, instance_types, subnets, except }
+        let sessions = self.seen.policy.sessions_per_instance;
+        Launch { template_id, template_version, market, instance_types, subnets, except, sessions }
     }
 }
 
-/// How many of each market make up the missing ones, on-demand first. What is stopped or leaves is no part of the mix.
+/// How many instances of each market make up the missing ones, on-demand first. What is stopped or leaves is no part of the mix.
 fn mix(shards: &[Shard], policy: &Policy, missing: u64) -> Vec<(Market, u64)> {
     let count = |market: Market| {
         let members = |shard: &Shard| {
             let stays =
                 |instance: &InstanceId| !shard.stopped.contains_key(instance) && !shard.leaving.contains_key(instance);
             let serving = shard.members.iter().filter(|(instance, _)| stays(instance));
-            serving.filter(|(_, member)| member.kind.market == market).count() as u64
+            let instances = serving.filter(|(instance, _)| instance.is_first_slot());
+            instances.filter(|(_, member)| member.kind.market == market).count() as u64
         };
-        let intents =
-            |s: &Shard| s.intents.values().filter(|i| i.launch.market == market).map(|i| i.count).sum::<u64>();
+        let instances = |intent: &Intent| intent.count / intent.launch.sessions.max(1);
+        let intents = |s: &Shard| s.intents.values().filter(|i| i.launch.market == market).map(instances).sum::<u64>();
         shards.iter().map(|shard| members(shard) + intents(shard)).sum::<u64>()
     };
     let (mut on_demand, mut spot) = (count(Market::OnDemand), count(Market::Spot));

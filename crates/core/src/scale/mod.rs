@@ -119,8 +119,11 @@ pub fn plan(seen: Snapshot<'_>, template: &Template, pool: &str) -> Plan {
     };
     let starts = starts(seen, missing);
     missing -= starts.len() as u64;
-    let (mut missing, mut for_stopped_tier) = (missing.min(seen.room()), for_stopped_tier);
-    for_stopped_tier = for_stopped_tier.min(seen.room() - missing);
+    // What is launched is whole instances, whose further sessions come with them.
+    let sessions = seen.policy.sessions_per_instance;
+    let room = seen.room() / sessions;
+    let (mut missing, mut for_stopped_tier) = (missing.div_ceil(sessions).min(room), for_stopped_tier);
+    for_stopped_tier = for_stopped_tier.min(room - missing);
     if missing + for_stopped_tier > 0 {
         let (allowed, reason) = launches_allowed(seen, starts.len() as u64);
         why.extend(reason.filter(|_| allowed < missing + for_stopped_tier));

@@ -10,7 +10,7 @@ const LATE_BOOTS: u64 = 2;
 /// What a boot takes before one was measured, in seconds.
 pub(crate) const BOOT_ASSUMED_SECONDS: u64 = 60;
 
-/// How many instances there should be, how many there are, and why.
+/// How many instances there should be, how many there are, and why: where each serves several sessions, how many sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     /// Wanted.
@@ -39,9 +39,9 @@ impl Need {
 pub fn need(seen: Snapshot<'_>) -> Need {
     let leased: u64 = seen.shards.iter().map(leased).sum();
     let (waiting, kept, extra) = (seen.waiting(), seen.kept(), seen.control.utilisation.extra);
-    let (policy, cap) = (seen.policy, seen.cap());
+    let cap = seen.cap();
     let drained = seen.control.operator.drained.is_some();
-    let wanted = if drained { 0 } else { (leased + waiting + kept + extra).max(policy.min_instances) };
+    let wanted = if drained { 0 } else { (leased + waiting + kept + extra).max(seen.least()) };
     let target = wanted.min(cap);
     let there: u64 = seen.shards.iter().map(|shard| shard.serving_here() + shard.intended()).sum();
     let missing_in_tier = if drained { 0 } else { seen.missing_in_stopped_tier() };

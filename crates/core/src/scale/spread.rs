@@ -9,7 +9,7 @@ use crate::scale::PlannedLaunch;
 use crate::shard::{Intent, Launch, Shard, Transition};
 use crate::snapshot::Snapshot;
 
-/// Instances that one launch asks for at most, so that a crash leaves little in doubt.
+/// Sessions that one launch brings at most, so that a crash leaves little in doubt.
 const LAUNCH_MAX: u64 = 16;
 
 /// What the launches of one plan may still use up.
@@ -26,31 +26,34 @@ pub(super) struct Spread<'a> {
 /// What a shard can take.
 struct Room {
     shard: ShardNo,
-    /// Instances.
+    /// Instances that it can still own.
     left: u64,
+    /// Instances that one launch may ask for.
+    launch_max: u64,
     /// The number of its next intent.
     sequence: u64,
-    /// Waiters that nothing is on its way for.
+    /// Instances that the waiters need that nothing is on its way for.
     uncovered: u64,
 }
 
 impl Room {
-    fn of(shard: &Shard) -> Self {
+    fn of(shard: &Shard, sessions: u64) -> Self {
         let on_the_way = shard.booting.len() as u64 + shard.intended();
-        let uncovered = (shard.queue.len() as u64).saturating_sub(on_the_way);
-        let left = u64::try_from(shard.room).unwrap_or(0);
-        Self { shard: shard.number, left, sequence: shard.sequence, uncovered }
+        let uncovered = (shard.queue.len() as u64).saturating_sub(on_the_way).div_ceil(sessions);
+        let left = u64::try_from(shard.room).unwrap_or(0) / sessions;
+        let launch_max = (LAUNCH_MAX / sessions).max(1);
+        Self { shard: shard.number, left, launch_max, sequence: shard.sequence, uncovered }
     }
 
     /// Instances that one launch into this shard can bring.
     fn fits(&self) -> u64 {
-        self.left.min(LAUNCH_MAX)
+        self.left.min(self.launch_max)
     }
 }
 
 impl<'a> Spread<'a> {
     pub(super) fn new(seen: Snapshot<'a>, pool: &'a str) -> Self {
-        let rooms = seen.shards.iter().map(Room::of).collect();
+        let rooms = seen.shards.iter().map(|shard| Room::of(shard, seen.policy.sessions_per_instance)).collect();
         let calls = seen.control.launch_budget.calls(seen.now);
         Self { pool, seen, rooms, calls, launches: Vec::new() }
     }
@@ -70,7 +73,7 @@ impl<'a> Spread<'a> {
 
     /// Instances that are to be launched so far.
     pub(super) fn launched(&self) -> u64 {
-        self.launches.iter().map(|planned| planned.intent.count).sum()
+        self.launches.iter().map(|planned| planned.intent.count / planned.intent.launch.sessions).sum()
     }
 
     /// At most one launch for each shard.
@@ -97,7 +100,7 @@ impl<'a> Spread<'a> {
         for (room, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             // The time keeps a token unique even when the table was deleted and made again under the same name.
             let token = LaunchToken::trusted(format!("{}-{}-{}-{}", self.pool, room.shard, room.sequence, since.0));
-            let intent = Intent { count, launch: launch.clone(), since };
+            let intent = Intent { count: count * launch.sessions, launch: launch.clone(), since };
             let transition =
                 Transition::Intend { launch: token.clone(), intent: intent.clone(), sequence: room.sequence };
             self.launches.push(PlannedLaunch { shard: room.shard, launch: token, intent, transition });

@@ -156,7 +156,7 @@ pub enum StopPhase {
 /// A launch that was decided; it takes its place in the count until it is adopted or settled.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Intent {
-    /// How many instances.
+    /// How many instances, and where each serves several sessions, how many sessions in all.
     pub count: u64,
     /// The exact parameters of the call, since a repetition must not differ in one of them.
     pub launch: Launch,
@@ -185,6 +185,18 @@ pub struct Launch {
     /// Pairs of type and subnet that are left out, since they have nothing to sell.
     #[serde(rename = "x", default, skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<(String, String)>,
+    /// Sessions that each instance is to serve; the count of an intent is in sessions.
+    #[serde(rename = "n", default = "one", skip_serializing_if = "is_one")]
+    pub sessions: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_one(sessions: &u64) -> bool {
+    *sessions == 1
 }
 
 impl Launch {

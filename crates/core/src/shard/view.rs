@@ -188,6 +188,13 @@ impl Shard {
         self.leases.values().filter(|instance| self.members.contains_key(*instance)).count() as u64
     }
 
+    /// Instances, however many sessions each serves, and those of launches that were decided.
+    #[must_use]
+    pub fn instances(&self) -> u64 {
+        let members = self.members.keys().filter(|instance| instance.is_first_slot()).count() as u64;
+        members + self.intents.values().map(|intent| intent.count / intent.launch.sessions.max(1)).sum::<u64>()
+    }
+
     /// Instances of launches that were decided and not yet recorded.
     #[must_use]
     pub fn intended(&self) -> u64 {

@@ -18,7 +18,7 @@ fn breaker<const N: usize>(failed: [u64; N], opened: u32, open_until: Timestamp)
 
 /// The breaker after these boots failed, when three in a row open it.
 fn failed<const N: usize>(before: &Breaker, boots: [u64; N]) -> Breaker {
-    before.after_failures(&boots.map(instance), &policy(), NOW)
+    before.after_failures(boots.map(instance), &policy(), NOW)
 }
 
 fn ready(n: u64, ready_at: Option<Timestamp>) -> InstanceRecord {
@@ -67,13 +67,13 @@ fn it_opens_when_as_many_boots_failed_in_a_row_as_the_policy_says() {
     for (before, boots) in [(vec![], vec![1, 2, 3]), (vec![1, 2], vec![3]), (vec![1], vec![1, 2, 3])] {
         let before = Breaker { failed: before.into_iter().map(instance).collect(), ..Breaker::default() };
         let boots: Vec<_> = boots.into_iter().map(instance).collect();
-        let after = before.after_failures(&boots, &policy(), NOW);
+        let after = before.after_failures(boots.clone(), &policy(), NOW);
         assert_eq!(after, Breaker { failed_at: NOW, ..breaker([1, 2, 3], 1, NOW + 180) });
     }
     let more = failed(&Breaker::default(), [1, 2, 3, 4]);
     assert_eq!(more, Breaker { failed_at: NOW, ..breaker([1, 2, 3, 4], 1, NOW + 180) });
     let strict = Policy { boot_failure_limit: 1, ..policy() };
-    assert_eq!(Breaker::default().after_failures(&[instance(1)], &strict, NOW).opened, 1);
+    assert_eq!(Breaker::default().after_failures([instance(1)], &strict, NOW).opened, 1);
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn third() -> Layout {
     Layout {
         number: 3,
         max_instances: 40,
+        sessions: 1,
         shards: 3,
         shards_before: 2,
         shards_made: 4,
@@ -27,6 +28,7 @@ fn the_first_layout_has_nothing_before_it() {
     let first = Layout {
         number: 1,
         max_instances: 40,
+        sessions: 1,
         shards: 3,
         shards_before: 3,
         shards_made: 3,
@@ -43,6 +45,7 @@ fn another_number_of_shards_remembers_the_one_before() {
     let grown = Layout {
         number: 4,
         max_instances: 80,
+        sessions: 1,
         shards: 5,
         shards_before: 3,
         shards_made: 5,
@@ -53,6 +56,7 @@ fn another_number_of_shards_remembers_the_one_before() {
     let shrunk = Layout {
         number: 4,
         max_instances: 16,
+        sessions: 1,
         shards: 1,
         shards_before: 3,
         shards_made: 4,

@@ -97,6 +97,7 @@ pub(crate) fn intent(count: u64, market: Market) -> Intent {
         instance_types: vec!["t3.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
         except: Vec::new(),
+        sessions: 1,
     };
     Intent { count, launch, since: NOW - 15 }
 }

@@ -41,6 +41,7 @@ fn a_launch_is_written_down_with_its_token_and_its_exact_parameters() {
         instance_types: types.iter().map(|&t| t.to_owned()).collect(),
         subnets: template().subnets,
         except: except.iter().map(|&(t, s)| (t.to_owned(), s.to_owned())).collect(),
+        sessions: 1,
     };
     let planned = |sequence, count, launch: Launch| {
         let token = LaunchToken::trusted(format!("browsers-7-{sequence}-1795457600"));

@@ -21,6 +21,7 @@ fn launch(market: Market) -> Launch {
         instance_types: owned(["a.large", "b.large"]),
         subnets: owned(["s", "t"]),
         except: Vec::new(),
+        sessions: 1,
     }
 }
 

@@ -31,7 +31,7 @@ fn a_living_instance_that_nobody_knows_is_an_orphan_of_the_shard_of_its_tag() {
     let shards = [shard(6).free(2), shard(7).intending(2, 1)];
     for state in [Ec2State::Pending, Ec2State::Running, Ec2State::Stopped] {
         let found = found(1, state);
-        assert_eq!(orphans_of(&found, &shards, &policy()), [Orphan { shard: 7, buried: false, found }]);
+        assert_eq!(orphans_of(&found, &shards, &policy()), [Orphan { shard: 7, buried: false, shared: false, found }]);
     }
     for state in [Ec2State::Stopping, Ec2State::ShuttingDown, Ec2State::Terminated] {
         assert_eq!(orphans_of(&found(1, state), &shards, &policy()), [], "{state:?}");
@@ -71,7 +71,7 @@ fn nothing_young_is_judged() {
 #[test]
 fn a_running_orphan_is_taken_in_where_there_is_room_and_must_say_ready() {
     for state in [Ec2State::Pending, Ec2State::Running] {
-        let orphan = Orphan { shard: 7, buried: false, found: found(1, state) };
+        let orphan = Orphan { shard: 7, buried: false, shared: false, found: found(1, state) };
         let member = Member {
             address: "10.0.0.1".to_owned(),
             key: NodeKey::default(),
@@ -83,14 +83,18 @@ fn a_running_orphan_is_taken_in_where_there_is_room_and_must_say_ready() {
         let adopt = Transition::AdoptOrphan { instance: instance(1), member, launch: launch_token(1), sequence: 8 };
         for room in [1, 2] {
             let shard = shard(7).with(|shard| shard.room = room);
-            assert_eq!(judge_orphan(&orphan, &shard, 8, NOW), adopt, "the number is that of the first reading");
+            assert_eq!(
+                judge_orphan(&orphan, &shard, 8, NOW),
+                Some(adopt.clone()),
+                "the number is that of the first reading"
+            );
         }
     }
 }
 
 #[test]
 fn an_orphan_that_cannot_be_used_is_doomed() {
-    let running = || Orphan { shard: 7, buried: false, found: found(1, Ec2State::Running) };
+    let running = || Orphan { shard: 7, buried: false, shared: false, found: found(1, Ec2State::Running) };
     let stopped = Orphan { found: found(1, Ec2State::Stopped), ..running() };
     let doom = Transition::Doom { instance: instance(1), launch: launch_token(1), sequence: 8, now: NOW };
     for (situation, orphan, shard) in [
@@ -99,11 +103,11 @@ fn an_orphan_that_cannot_be_used_is_doomed() {
         ("another shard has buried it", Orphan { buried: true, ..running() }, shard(7)),
         ("this shard has buried it", running(), shard(7).buried(instance(1).as_str(), Fate::Gone)),
     ] {
-        assert_eq!(judge_orphan(&orphan, &shard, 8, NOW), doom, "{situation}");
+        assert_eq!(judge_orphan(&orphan, &shard, 8, NOW), Some(doom.clone()), "{situation}");
     }
     let mut untagged = running();
     untagged.found.launch = None;
-    let Transition::AdoptOrphan { launch, .. } = judge_orphan(&untagged, &shard(7), 8, NOW) else {
+    let Some(Transition::AdoptOrphan { launch, .. }) = judge_orphan(&untagged, &shard(7), 8, NOW) else {
         panic!("there is room")
     };
     assert_eq!(launch, LaunchToken::trusted("none"));

@@ -53,6 +53,7 @@ fn defaults() -> Policy {
         after_release: AfterRelease::Reuse,
         max_leases_per_instance: 0,
         max_age_seconds: 86_400,
+        sessions_per_instance: 1,
     }
 }
 
@@ -68,7 +69,7 @@ type Number = (&'static str, u64, u64, fn(&mut Policy) -> &mut u64, u64);
 
 const DAY: u64 = 86_400;
 
-const NUMBERS: [Number; 29] = [
+const NUMBERS: [Number; 30] = [
     ("POOL_MAX", 1, 10_000, |policy| &mut policy.max_instances, 1),
     ("POOL_MIN", 0, 10_000, |policy| &mut policy.min_instances, 1),
     ("POOL_MIN_AVAILABLE", 0, 10_000, |policy| &mut policy.min_available, 1),
@@ -98,6 +99,7 @@ const NUMBERS: [Number; 29] = [
     ("POOL_SCALE_IN_COOLDOWN_SECONDS", 0, DAY, |policy| &mut policy.scale_in_cooldown_seconds, 1),
     ("POOL_MAX_LEASES_PER_INSTANCE", 0, 1_000_000, |policy| &mut policy.max_leases_per_instance, 1),
     ("POOL_MAX_AGE_HOURS", 1, 8_760, |policy| &mut policy.max_age_seconds, 3_600),
+    ("POOL_SESSIONS_PER_INSTANCE", 1, 16, |policy| &mut policy.sessions_per_instance, 1),
 ];
 
 #[test]
@@ -124,6 +126,17 @@ fn each_number_is_read_within_its_limits_into_its_own_field() {
             assert_eq!(read(number).expect_err("out of its limits").0, [wrong(number)]);
         }
     }
+}
+
+#[test]
+fn several_sessions_go_with_whole_shards_and_without_a_stopped_tier() {
+    let sessions = ("POOL_SESSIONS_PER_INSTANCE", "3");
+    assert_eq!(errors([sessions]), ["POOL_SHARD_SIZE = 16 is no multiple of POOL_SESSIONS_PER_INSTANCE = 3"]);
+    assert_eq!(parse([sessions, ("POOL_SHARD_SIZE", "12"), ("POOL_MIN_AVAILABLE", "30")]).map(|it| it.shards()), Ok(3));
+    let beyond = errors([sessions, ("POOL_SHARD_SIZE", "12"), ("POOL_MIN_AVAILABLE", "31")]);
+    assert_eq!(beyond, ["POOL_MIN_AVAILABLE = 31 is more than POOL_MAX * POOL_SESSIONS_PER_INSTANCE = 30"]);
+    let stopped = errors([("POOL_SESSIONS_PER_INSTANCE", "2"), ("POOL_STOPPED_SIZE", "1")]);
+    assert_eq!(stopped, ["POOL_STOPPED_SIZE = 1 goes with POOL_SESSIONS_PER_INSTANCE = 1 alone, and not with 2"]);
 }
 
 #[test]

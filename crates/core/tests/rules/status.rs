@@ -95,7 +95,12 @@ fn the_pool_is_the_sum_of_its_shards_their_instances_and_what_failed() {
             launch_calls_left: 5,
             last_step_at: None,
         },
-        measures: MeasuresLine { boot_seconds: None, lease_age_seconds: None, kept_for_busy_nodes: 0 },
+        measures: MeasuresLine {
+            boot_seconds: None,
+            lease_age_seconds: None,
+            kept_for_busy_nodes: 0,
+            usd_per_hour: 0.25566,
+        },
         operator: OperatorLine::default(),
     };
     assert_eq!(pool("browsers", seen(&[first(), second()], &control, &policy()), 0), expected);
@@ -139,7 +144,12 @@ fn what_is_learnt_and_ordered_is_shown() {
     let shown = pool("browsers", seen(&[first()], &control, &policy()), 0);
     let paused = OrderLine { at: "2026-11-23T18:13:00Z".to_owned(), why: "the image is bad".to_owned() };
     assert_eq!(shown.operator, OperatorLine { paused: Some(paused), drained: None, max_instances: Some(6) });
-    let measures = MeasuresLine { boot_seconds: Some(31), lease_age_seconds: Some(32), kept_for_busy_nodes: 3 };
+    let measures = MeasuresLine {
+        boot_seconds: Some(31),
+        lease_age_seconds: Some(32),
+        kept_for_busy_nodes: 3,
+        usd_per_hour: 0.1027,
+    };
     assert_eq!(shown.measures, measures);
     let growth = Growth {
         target: 6,

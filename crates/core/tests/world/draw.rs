@@ -300,5 +300,6 @@ fn parameters() -> Launch {
         instance_types: vec!["t3.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
         except: Vec::new(),
+        sessions: 1,
     }
 }

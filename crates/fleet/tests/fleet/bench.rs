@@ -110,6 +110,7 @@ impl Bench {
             instance_types: vec!["t3.medium".to_owned(), "t3a.medium".to_owned()],
             subnets: self.subnets.clone(),
             except: Vec::new(),
+            sessions: 1,
         };
         Intent { count, launch, since: Timestamp(0) }
     }

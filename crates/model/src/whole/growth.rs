@@ -50,6 +50,7 @@ pub(super) fn intend(number: usize, shard: &Shard, now: Timestamp) -> (LaunchTok
         instance_types: Vec::new(),
         subnets: Vec::new(),
         except: Vec::new(),
+        sessions: 1,
     };
     let intent = Intent { count: 1, launch: parameters, since: now };
     (launch.clone(), Transition::Intend { launch, intent, sequence })

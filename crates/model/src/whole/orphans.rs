@@ -86,8 +86,8 @@ pub(super) fn read(model: &Whole, world: &mut World, number: usize) {
         && let Some(home) = judge.home.take()
     {
         let found = machine.told(&judge.instance);
-        let orphan = Orphan { shard: home.number, buried: judge.buried, found };
-        judge.verdict = Some(reap_idle::judge_orphan(&orphan, &home, judge.sequence, now));
+        let orphan = Orphan { shard: home.number, buried: judge.buried, shared: false, found };
+        judge.verdict = reap_idle::judge_orphan(&orphan, &home, judge.sequence, now);
     }
 }
 

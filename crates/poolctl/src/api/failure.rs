@@ -5,6 +5,7 @@ use std::io;
 use pool_client::ApiError;
 
 use crate::connect::ConnectError;
+use crate::top::TopError;
 
 /// Why a command came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub enum Failure {
     /// The time that the caller was ready to wait is over.
     #[error("no instance came within the time you were ready to wait")]
     WaitedInVain,
+    /// Nothing can be watched.
+    #[error(transparent)]
+    Top(#[from] TopError),
     /// Somebody took the order back that was waited for.
     #[error("the pool is not drained any more: somebody took the order back; {left} instances are there")]
     TakenBack {
@@ -44,7 +48,10 @@ impl Failure {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::WaitedInVain => 3,
-            Self::Api(error) | Self::Connect(ConnectError::Api(error)) => status_of(error),
+            Self::Api(error) | Self::Connect(ConnectError::Api(error)) | Self::Top(TopError::Asked(error)) => {
+                status_of(error)
+            }
+            Self::Top(TopError::NoTerminal(_)) => 2,
             Self::TakenBack { .. } | Self::Unprinted(_) | Self::Connect(_) => 1,
         }
     }

@@ -1,16 +1,17 @@
 //! What each command asks, and what of the answer it prints.
 
 use std::io::Write;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use pool_client::{Api, Ask, segment};
+use pool_core::time::Timestamp;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
 use super::{drain, lease, show};
 use crate::args::{self, Connection};
-use crate::connect;
+use crate::{connect, top};
 
 /// What a command needs of the process it runs in.
 #[derive(Debug)]
@@ -73,6 +74,11 @@ pub async fn run<O: Write, P: Write>(
         }
         args::Ask::Connect(options) => Ok(connect::connect(&api, options, around.out, asked_to_stop()).await?),
         args::Ask::Status => around.print(&api.pool().await?, show::status),
+        args::Ask::Top { every } => {
+            let clock = around.clock;
+            let now = || Timestamp(clock().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs());
+            Ok(top::top(&api, Duration::from_secs(*every), now).await?)
+        }
         args::Ask::Instances => {
             let pool = api.pool().await?;
             around.print(&pool["instances"], show::instances)

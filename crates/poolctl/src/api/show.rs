@@ -43,6 +43,11 @@ fn seconds(value: &Value) -> String {
     value.as_u64().map_or_else(String::new, |seconds| format!("{seconds} s"))
 }
 
+/// About so many US dollars.
+pub(super) fn usd(value: &Value) -> String {
+    value.as_f64().map_or_else(String::new, |usd| format!("about ${usd:.3}"))
+}
+
 /// A lease. Its access token is a secret and shown only on demand.
 pub(super) fn lease(lease: &Value, show_token: bool) -> String {
     let expires = match (&lease["expires_at"], lease["expires_in_seconds"].as_u64()) {
@@ -82,6 +87,7 @@ pub(super) fn status(pool: &Value) -> String {
         ("last step", text(&growth["last_step_at"])),
         ("boots take", seconds(&pool["measures"]["boot_seconds"])),
         ("leases last", seconds(&pool["measures"]["lease_age_seconds"])),
+        ("cost an hour", usd(&pool["measures"]["usd_per_hour"])),
     ]));
     parts.push(operator(&pool["operator"], ""));
     let shards = pool["shards"].as_array().map_or(&[][..], Vec::as_slice);

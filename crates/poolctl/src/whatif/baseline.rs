@@ -127,6 +127,7 @@ impl World<'_> {
                 instance_types: self.policy.instance_types.clone(),
                 subnets: template(self.model.zones).subnets,
                 except: Vec::new(),
+                sessions: 1,
             };
             let intent = Intent { count: 1, launch, since: self.now };
             let write = Transition::Intend { launch: token.clone(), intent: intent.clone(), sequence };

@@ -125,6 +125,7 @@ policy_file! {
     after_release "POOL_AFTER_RELEASE",
     max_leases_per_instance "POOL_MAX_LEASES_PER_INSTANCE",
     max_age_hours "POOL_MAX_AGE_HOURS",
+    sessions_per_instance "POOL_SESSIONS_PER_INSTANCE",
 }
 
 impl Scenario {
@@ -162,6 +163,11 @@ impl Scenario {
         let mut problems = Vec::new();
         let policy =
             Policy::parse(written.variables()).map_err(|errors| file.bad_policy(&written, &errors, &mut problems));
+        if policy.as_ref().is_ok_and(|policy| policy.sessions_per_instance > 1) {
+            let problem = "the what-if knows instances of one session; leave it at 1".to_owned();
+            let offset = written.span("POOL_SESSIONS_PER_INSTANCE").map_or(0, |span| span.start);
+            problems.push(file.bad(offset, "sessions_per_instance", problem));
+        }
         let (model, span) = written
             .model
             .as_ref()

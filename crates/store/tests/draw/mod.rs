@@ -336,6 +336,7 @@ pub(crate) fn parameters(dice: &mut Dice) -> Launch {
         instance_types: vec!["t3.medium".to_owned(), "t2.medium".to_owned()],
         subnets: vec!["subnet-a".to_owned()],
         except: Vec::new(),
+        sessions: 1,
     }
 }
 
