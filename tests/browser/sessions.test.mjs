@@ -82,3 +82,26 @@ test('a node whose session is drained goes when the other session has ended', as
     return now.filter(({ instance_id: id, state }) => state === 'free' && machine({ instance_id: id }) !== machine(lease)).length === 2;
   }, 200_000);
 });
+
+test('a machine that is busy offers no further session', async () => {
+  await pool.stop();
+  // Every machine uses more memory than that.
+  const variables = { POOL_SESSIONS_PER_INSTANCE: '2', POOL_MIN_AVAILABLE: '2', POOL_HEARTBEAT_SECONDS: '1', BROWSER_NODE_BUSY_PERCENT_MAX: '1' };
+  pool = await startPool({ free: 2, variables });
+  const lease = await acquire(pool);
+  await connect(lease).then((browser) => browser.close());
+  await release(pool, lease);
+  const story = async () => (await pool.call('GET', `/v1/instances/${lease.instance_id}`)).json();
+  let beats = 0;
+  let last = (await story()).beat_at;
+  await until('it has beaten three times and is not offered', async () => {
+    const { now, beat_at: at } = await story();
+    assert.notEqual(now.state, 'free');
+    beats += at !== last && now.state === 'resetting';
+    last = at;
+    return beats >= 3;
+  });
+  const other = await acquire(pool);
+  assert.notEqual(other.instance_id, lease.instance_id, 'what is free already stays so');
+  await release(pool, other);
+});

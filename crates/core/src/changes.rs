@@ -40,7 +40,9 @@ fn instances(before: &Value, after: &Value, told: &mut Vec<String>) {
     for (id, line) in &after {
         let Some(was) = before.get(id) else {
             let [kind, market, zone] = ["instance_type", "market", "zone"].map(|part| text(&line[part]));
-            told.push(format!("{id} is new: {}, {kind} {market} in {zone}", text(&line["state"])));
+            // EC2 tells the zone a moment later.
+            let place = if zone.is_empty() { zone } else { format!(" in {zone}") };
+            told.push(format!("{id} is new: {}, {kind} {market}{place}", text(&line["state"])));
             continue;
         };
         if was["state"] != line["state"] {
@@ -68,7 +70,7 @@ fn waiters(before: &Value, after: &Value, told: &mut Vec<String>) {
 
 fn growth(before: &Value, after: &Value, told: &mut Vec<String>) {
     if before["target"] != after["target"] && !after["target"].is_null() {
-        told.push(format!("{} wanted: {}", text(&after["target"]), text(&after["why"])));
+        told.push(text(&after["why"]));
     }
     match (&before["launching_stopped"], &after["launching_stopped"]) {
         (was, is) if was == is => {}

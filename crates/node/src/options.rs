@@ -94,6 +94,7 @@ pub struct Options {
     pub sessions: u64,
     /// With several sessions: CPU or memory in use, in percent, above which a session that has ended is not offered again
     #[arg(long, value_name = "N", default_value_t = 90, value_parser = value_parser!(u64).range(1..=100))]
+    #[arg(env = "BROWSER_NODE_BUSY_PERCENT_MAX")]
     pub busy_percent_max: u64,
     /// Where the directories of leases are made, each wiped when its lease ends
     #[arg(long, value_name = "DIR", default_value = "/var/lib/ec2-pool")]

@@ -108,6 +108,11 @@ impl<'a> Fences<'a> {
         }
     }
 
+    /// Whether machines have several slots.
+    pub(super) fn have_slots(&self) -> bool {
+        self.sizes.is_some()
+    }
+
     /// How many slots of this one's machine stand.
     pub(super) fn slots_of(&self, instance: &InstanceId) -> usize {
         self.sizes.as_ref().and_then(|sizes| sizes.get(&instance.machine()).copied()).unwrap_or(1)

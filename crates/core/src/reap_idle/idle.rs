@@ -129,7 +129,7 @@ struct Zones {
 impl Zones {
     fn of(seen: Snapshot<'_>, fences: &Fences<'_>) -> Self {
         let mut zones = Self::default();
-        let mut idle: BTreeMap<InstanceId, (&Member, Idle)> = BTreeMap::new();
+        let mut idle: Vec<(&Member, Idle)> = Vec::new();
         for shard in fences.shards() {
             for (instance, member) in &shard.members {
                 if shard.leaving.contains_key(instance) || shard.stopped.contains_key(instance) {
@@ -143,20 +143,14 @@ impl Zones {
             for instance in &shard.free {
                 let Some(member) = shard.members.get(instance) else { continue };
                 if seen.now.seconds_since(member.since) > seen.policy.idle_threshold_seconds {
-                    let cheapness = cheapness(member, seen.policy);
-                    let new = || (member, Idle { cheapness, since: member.since, slots: Vec::new() });
-                    let (_, idle) = idle.entry(instance.machine()).or_insert_with(new);
-                    idle.since = idle.since.max(member.since);
-                    idle.slots.push((shard.number, instance.clone()));
+                    let (cheapness, slots) = (cheapness(member, seen.policy), vec![(shard.number, instance.clone())]);
+                    idle.push((member, Idle { cheapness, since: member.since, slots }));
                 }
             }
         }
-        let sizes = machines::sizes(fences.shards());
-        for (machine, (member, idle)) in idle {
-            // One whose other slots are used goes when they are not, either.
-            if sizes.get(&machine) == Some(&idle.slots.len()) {
-                zones.idle.entry(member.kind.zone.clone()).or_default().1.push(idle);
-            }
+        let idle = if fences.have_slots() { whole_machines(idle, fences) } else { idle };
+        for (member, idle) in idle {
+            zones.idle.entry(member.kind.zone.clone()).or_default().1.push(idle);
         }
         for (_, idle) in zones.idle.values_mut() {
             idle.sort_by(|a, b| b.cmp(a));
@@ -173,6 +167,22 @@ impl Zones {
         *count = count.saturating_sub(next.slots.len() as u64);
         Some(next)
     }
+}
+
+/// The idle slots by their machines; one whose other slots are used goes when they are not, either.
+fn whole_machines<'a>(idle: Vec<(&'a Member, Idle)>, fences: &Fences<'_>) -> Vec<(&'a Member, Idle)> {
+    let mut whole: BTreeMap<InstanceId, (&Member, Idle)> = BTreeMap::new();
+    for (member, Idle { cheapness, since, slots }) in idle {
+        for slot in slots {
+            let new = || (member, Idle { cheapness, since, slots: Vec::new() });
+            let (_, machine) = whole.entry(slot.1.machine()).or_insert_with(new);
+            machine.since = machine.since.max(since);
+            machine.slots.push(slot);
+        }
+    }
+    let sizes = machines::sizes(fences.shards());
+    let is_whole = |(machine, (_, idle)): &(InstanceId, (&Member, Idle))| sizes.get(machine) == Some(&idle.slots.len());
+    whole.into_iter().filter(is_whole).map(|(_, idle)| idle).collect()
 }
 
 /// How cheap an instance is: Spot costs less than on-demand, and of each market the types cost less the earlier the policy

@@ -28,9 +28,10 @@ pub(super) fn left_behind<'a>(shards: impl Iterator<Item = &'a Shard> + Clone) -
     behind
 }
 
-/// Machines of which a slot must not end yet: it stays, is under way to another shard, bears a lease, or is kept by the operator.
+/// Of the machines with a slot that leaves, those of which one must not end yet: it stays, is under way to another shard, bears a lease, or
+/// is kept by the operator.
 pub(super) fn needed<'a>(
-    shards: impl Iterator<Item = &'a Shard>,
+    shards: impl Iterator<Item = &'a Shard> + Clone,
     orders: &Orders,
     now: Timestamp,
 ) -> HashSet<InstanceId> {
@@ -40,8 +41,10 @@ pub(super) fn needed<'a>(
         let leaves = shard.leaving.get(instance).is_some_and(|leaving| released(leaving.deadline));
         leaves && !shard.transfers.contains_key(instance) && !is_kept(&instance.machine())
     };
+    let broken: HashSet<_> = shards.clone().flat_map(|shard| shard.leaving.keys()).map(InstanceId::machine).collect();
     let members = shards.flat_map(|shard| shard.members.keys().map(move |instance| (shard, instance)));
-    members.filter(|(shard, instance)| !ends(shard, instance)).map(|(_, instance)| instance.machine()).collect()
+    let of_broken = members.filter(|(_, instance)| broken.contains(&instance.machine()));
+    of_broken.filter(|(shard, instance)| !ends(shard, instance)).map(|(_, instance)| instance.machine()).collect()
 }
 
 /// Whether a machine of these shards has several slots.

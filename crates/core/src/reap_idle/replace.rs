@@ -96,10 +96,12 @@ fn may_go(seen: Snapshot<'_>, fences: &Fences<'_>, instance: &InstanceId) -> boo
         return true;
     }
     // What leaves after a lease, or is kept by the operator, makes no room soon.
-    let needed = machines::needed(fences.shards(), &seen.control.operator, seen.now);
-    let ends = |instance: &InstanceId| !needed.contains(&instance.machine());
-    let under_way = fences.shards().any(|shard| shard.leaving.keys().any(ends));
-    seen.room() == 0 && seen.on_the_way() == 0 && !under_way
+    let under_way = || {
+        let needed = machines::needed(fences.shards(), &seen.control.operator, seen.now);
+        let ends = |instance: &InstanceId| !needed.contains(&instance.machine());
+        fences.shards().any(|shard| shard.leaving.keys().any(ends))
+    };
+    seen.room() == 0 && seen.on_the_way() == 0 && !under_way()
 }
 
 /// What should be replaced, oldest first, and whether it is free.

@@ -52,7 +52,7 @@ fn waiters_plans_and_orders_are_told_of() {
     let told = between(&calm, &busy);
     let wanted = [
         "3 waiting, 0 before",
-        "4 wanted: 3 waiting + 1 kept free",
+        "3 waiting + 1 kept free",
         "nothing is launched: paused: look",
         "paused: look",
         "the pool is emptied: end",
@@ -62,7 +62,7 @@ fn waiters_plans_and_orders_are_told_of() {
     let told = between(&busy, &calm);
     let wanted = [
         "0 waiting, 3 before",
-        "1 wanted: 1 kept free",
+        "1 kept free",
         "instances are launched again",
         "the pause is over",
         "the pool is filled again",
@@ -76,4 +76,11 @@ fn what_a_picture_does_not_say_has_not_changed() {
     assert_eq!(between(&json!({}), &json!({})), [""; 0]);
     assert_eq!(between(&picture(&[instance("i-1", "free")]), &json!({})), [""; 0]);
     assert_eq!(between(&json!({}), &picture(&[instance("i-1", "free")])), [""; 0]);
+}
+
+#[test]
+fn a_zone_is_told_once_it_is_known() {
+    let mut new = instance("i-1", "booting");
+    new["zone"] = "".into();
+    assert_eq!(between(&picture(&[]), &picture(&[new])), ["i-1 is new: booting, t3.medium spot"]);
 }
