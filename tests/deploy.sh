@@ -173,6 +173,12 @@ check "the node's heartbeat" 200 \
 check "the caller renews" 200 "$(call "$caller" POST "/v1/leases/$lease/renew" '{"ttl_seconds":900}')"
 lease=$(answer .lease_id)
 check "the caller releases" 204 "$(call "$caller" DELETE "/v1/leases/$lease")"
+# By default the node cleans itself before the next lease.
+beat='{"healthy":true,"cpu_percent":1,"memory_percent":1,"sessions":0}'
+call "$node" POST "/v1/instances/$instance/heartbeat" "$beat" >/dev/null
+check "the node hears that the lease has ended" register "$(answer .command)"
+cleaned="{\"boot_id\":1,\"key\":\"00112233445566778899aabbccddeeff\",\"cleaned_epoch\":$(($(answer .epoch_floor) - 1))}"
+check "and says that it is clean" 204 "$(call "$node" POST "/v1/instances/$instance/ready" "$cleaned")"
 call "$operator" GET /v1/pool >/dev/null
 check "it is free again" 1 "$(answer .totals.free)"
 
