@@ -295,6 +295,7 @@ browser_uid=$(chroot "$ROOT" id -u browser)
 check "root reaches the metadata service" curl -fsS "http://$METADATA/presigned/node.zip" -o /dev/null
 check "the browser's user does not" closed "http://$METADATA/presigned/node.zip"
 check "this network is closed to him, whatever its addresses are" firewall_has 203.0.113.0/24
+check "and nothing else is opened by that" firewall_has 169.254.0.0/16
 check "root reaches what listens on this machine" curl -fsS "$api/v1/pool" -o /dev/null
 check "the browser's user does not" closed "$api/v1/pool"
 

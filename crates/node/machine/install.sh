@@ -145,6 +145,11 @@ of_family() {
 # Not every system has both files.
 name_servers() { { cat /etc/resolv.conf /run/systemd/resolve/resolv.conf 2>/dev/null || true; } | awk '$1 == "nameserver" { print $2 }' | sort -u; }
 
+# No pages are there, or not for everybody: this network, private, shared and link-local addresses (with the metadata service), loopback,
+# tests and special uses (RFC 6890); the same IPv4 addresses in other clothes, unique local, link-local and multicast ones.
+CLOSED=0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.168.0.0/16,198.18.0.0/15
+CLOSED+=,224.0.0.0/3,::/8,2002::/16,fc00::/7,fe80::/10,ff00::/8
+
 # The ranges of the network that this machine is in, which need not be private ones.
 network_ranges() {
   local mac family
@@ -165,22 +170,8 @@ install_firewall() {
 table inet ec2-pool
 delete table inet ec2-pool
 table inet ec2-pool {
-  set closed4 {
-    type ipv4_addr; flags interval;
-    # This network, private, shared and link-local addresses (with the metadata service), loopback, tests and special uses (RFC 6890).
-    auto-merge;
-    elements = { 0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, 192.0.0.0/24, 192.168.0.0/16,
-      198.18.0.0/15, 224.0.0.0/3 };
-    # This network, whatever its addresses are.
-    $(of_family 4 "$network")
-  }
-  set closed6 {
-    type ipv6_addr; flags interval;
-    # Loopback, the same IPv4 in other clothes, unique local, link-local and multicast addresses.
-    auto-merge;
-    elements = { ::/8, 2002::/16, fc00::/7, fe80::/10, ff00::/8 };
-    $(of_family 6 "$network")
-  }
+  set closed4 { type ipv4_addr; flags interval; auto-merge; $(of_family 4 "$CLOSED,$network") }
+  set closed6 { type ipv6_addr; flags interval; auto-merge; $(of_family 6 "$CLOSED,$network") }
   set allowed4 { type ipv4_addr; flags interval; auto-merge; $(of_family 4 "$BROWSER_ALLOWED_CIDRS") }
   set allowed6 { type ipv6_addr; flags interval; auto-merge; $(of_family 6 "$BROWSER_ALLOWED_CIDRS") }
   set servers4 { type ipv4_addr; $(of_family 4 "$servers") }
