@@ -17,13 +17,12 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, TableState};
 use serde_json::Value;
 
+use crate::api::show::{COUNTS, text};
+
 /// What happened, of which so much is remembered.
 const EVENTS_MAX: usize = 500;
 /// How long a key may wait to be seen.
 const KEY_POLL: Duration = Duration::from_millis(50);
-/// The counts of a shard and of the pool.
-const COUNTS: [&str; 7] = ["capacity", "free", "leased", "booting", "leaving", "stopped", "waiting"];
-
 /// Why there is nothing to look at.
 #[derive(Debug, thiserror::Error)]
 pub enum TopError {
@@ -204,14 +203,6 @@ fn color(state: &str) -> Style {
         "booting" | "resetting" => Color::Yellow.into(),
         "leaving" | "moving" => Color::Red.into(),
         _ => Style::new(),
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@ mod drain;
 mod failure;
 mod lease;
 mod run;
-mod show;
+pub(crate) mod show;
 
 pub use failure::Failure;
 pub use run::{Surroundings, run};

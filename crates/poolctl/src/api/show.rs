@@ -6,8 +6,11 @@ use comfy_table::{Cell, CellAlignment, Table, presets};
 use pool_core::time::Timestamp;
 use serde_json::Value;
 
+/// The counts of a shard and of the pool.
+pub(crate) const COUNTS: [&str; 7] = ["capacity", "free", "leased", "booting", "leaving", "stopped", "waiting"];
+
 /// A value as people read it; empty when there is none.
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -70,7 +73,6 @@ pub(super) fn lease(lease: &Value, show_token: bool) -> String {
 
 /// The pool as one picture.
 pub(super) fn status(pool: &Value) -> String {
-    const COUNTS: [&str; 7] = ["capacity", "free", "leased", "booting", "leaving", "stopped", "waiting"];
     let counts = |line: &Value| COUNTS.map(|name| line[name].clone()).to_vec();
     let mut parts = vec![text(&pool["pool"]), listed(&COUNTS, std::iter::once(counts(&pool["totals"])))];
     let growth = &pool["growth"];
