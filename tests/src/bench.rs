@@ -105,7 +105,7 @@ impl Bench {
         let environment = environment(&engines, &settings, &store);
         let saved = Mutex::default();
         let bench = Self { engines, settings, store, saved, environment, fleet, ec2_settings };
-        scale::handle(&bench.environment, &bench.fleet, &bench.ec2_settings, false).await.expect("scale runs");
+        scale::handle(&bench.environment, &bench.fleet, &bench.ec2_settings).await.expect("scale runs");
         for instance in bench.shards().into_iter().flat_map(|shard| shard.booting.into_keys().collect::<Vec<_>>()) {
             let word = json!({"boot_id": nodes::FIRST_BOOT, "key": nodes::key(&instance)});
             bench.call(Request::new(Route::Ready).by_node(instance.as_str()).json(&word)).await.is(204);

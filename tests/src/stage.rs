@@ -152,7 +152,13 @@ impl Stage {
 
     /// One run of `scale`.
     pub async fn scale(&self) {
-        scale::handle(&self.background, &self.fleet, &self.ec2_settings, false).await.expect("scale runs");
+        scale::handle(&self.background, &self.fleet, &self.ec2_settings).await.expect("scale runs");
+        self.check().await;
+    }
+
+    /// The run of `scale` that a wake-up causes.
+    pub async fn woken(&self) {
+        scale::woken(&self.background, &self.fleet, &self.ec2_settings).await.expect("scale runs");
         self.check().await;
     }
 

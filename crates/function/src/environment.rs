@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pool_core::control::Layout;
 use pool_core::eta::Expectations;
@@ -12,13 +13,16 @@ use pool_core::ids::{InstanceId, ShardNo, Token};
 use pool_core::register;
 use pool_core::shard::Shard;
 use pool_core::time::Timestamp;
-use pool_store::{Store, StoreError};
+use pool_store::{Store, StoreError, Woken};
 
 use crate::settings::Settings;
 use crate::trace;
 
-/// A waiter wakes `scale` at most once in so many seconds.
+/// `scale` is woken at most once in so many seconds.
 const WAKE_EVERY_SECONDS: u64 = 3;
+
+/// How often the clock is looked at by who waits for it.
+const CLOCK_PERIOD: Duration = Duration::from_millis(250);
 
 /// A shard that refused a grant is read before it is asked again for so long.
 const REFUSAL_FRESH_SECONDS: u64 = 1;
@@ -208,22 +212,36 @@ impl Environment {
         (self.random)().iter().fold(0, |number, byte| (number << 8) | u64::from(*byte))
     }
 
-    /// Wakes `scale` through the table's stream, at most once in a few seconds. A failure is logged and nothing more:
-    /// `scale` also runs every minute.
+    /// Wakes `scale` through the table's stream, at most once in a few seconds. Who comes meanwhile needs no wake-up of his own, since a
+    /// woken run looks again at the end of them. A failure is logged and nothing more: `scale` also runs every minute.
     pub async fn wake_scale(&self, cause: &str) {
         let now = self.now();
-        {
-            let mut seen = self.seen();
-            if now < seen.woken_at + WAKE_EVERY_SECONDS {
-                return;
+        if now < self.seen().woken_at + WAKE_EVERY_SECONDS {
+            return;
+        }
+        let woken_at = match self.store.wake(now, WAKE_EVERY_SECONDS, trace::id().as_deref()).await {
+            Ok(Woken::Now) => {
+                tracing::info!(cause, "woke scale");
+                now
             }
-            seen.woken_at = now;
-        }
-        match self.store.wake(now, WAKE_EVERY_SECONDS, trace::id().as_deref()).await {
-            Ok(true) => tracing::info!(cause, "woke scale"),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, cause, "could not wake scale"),
-        }
+            Ok(Woken::Before(at)) => at,
+            Err(error) => {
+                tracing::warn!(%error, cause, "could not wake scale");
+                now
+            }
+        };
+        self.seen().woken_at = woken_at;
+    }
+
+    /// Waits until this wake-up of `scale` keeps nobody from the next one.
+    pub async fn wake_is_over(&self, woken_at: Timestamp) {
+        let over = async {
+            while self.now() < woken_at + WAKE_EVERY_SECONDS {
+                tokio::time::sleep(CLOCK_PERIOD).await;
+            }
+        };
+        // Whatever the clocks of two machines say, it takes no longer.
+        let _ = tokio::time::timeout(Duration::from_secs(WAKE_EVERY_SECONDS), over).await;
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {

@@ -19,19 +19,29 @@ use pool_fleet::Fleet;
 use pool_function::environment::Environment;
 use pool_function::settings::Ec2Settings;
 use pool_function::{moves, steps, trace};
-use pool_store::Written;
+use pool_store::{Wake, Written};
 
 /// Times that one run plans at most.
 const PLANS_MAX: usize = 4;
 
-/// One run; `woken` when the table's stream caused it, and not the schedule.
+/// What a wake-up by the table's stream causes: a run, and another once the next wake-up is possible. Whoever wanted one in between was
+/// refused it, and may have come after the first run had read the shards.
+///
+/// # Errors
+/// As [`handle`].
+pub async fn woken(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
+    let wake = follow_the_waker(environment).await;
+    handle(environment, fleet, ec2).await?;
+    let Some(wake) = wake else { return Ok(()) };
+    environment.wake_is_over(wake.at).await;
+    handle(environment, fleet, ec2).await
+}
+
+/// One run.
 ///
 /// # Errors
 /// When the table or EC2 fails. Whatever was begun is finished by the next run.
-pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings, woken: bool) -> Result<(), Error> {
-    if woken {
-        follow_the_waker(environment).await;
-    }
+pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings) -> Result<(), Error> {
     let shards = layout::ensure(environment).await?;
     // Each stands for itself: what EC2 refuses to one must not keep the others.
     let outcomes = [
@@ -44,15 +54,16 @@ pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings,
 }
 
 /// Works under the id of the request that woke this run, for those who read the logs.
-async fn follow_the_waker(environment: &Environment) {
-    match environment.store.woken_by().await {
-        Ok(Some(trace_id)) => {
-            trace::follow(&trace_id);
-            tracing::info!(cause = "a request woke it", "running");
-        }
-        Ok(None) => {}
-        Err(error) => tracing::warn!(%error, cause = "the table failed", "it is not known who woke this run"),
+async fn follow_the_waker(environment: &Environment) -> Option<Wake> {
+    let wake = environment.store.last_wake().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, cause = "the table failed", "it is not known who woke this run");
+        None
+    })?;
+    if let Some(trace_id) = &wake.trace_id {
+        trace::follow(trace_id);
+        tracing::info!(cause = "a request woke it", "running");
     }
+    Some(wake)
 }
 
 /// Plans, claims the turn, starts what is stopped, intends, launches.

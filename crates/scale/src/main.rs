@@ -12,10 +12,12 @@ async fn main() -> Result<(), Error> {
     let settings = boot.ec2_settings()?;
     let own = &boot.environment.settings;
     let fleet = Fleet::new(Client::new(&boot.ec2), &own.pool, own.policy.endpoint_address);
-    pool_function::boot::serve_events(|event: serde_json::Value| {
+    pool_function::boot::serve_events(async |event: serde_json::Value| {
         // The schedule's events have no records, the stream's have.
-        let woken = event.get("Records").is_some();
-        scale::handle(&boot.environment, &fleet, &settings, woken)
+        match event.get("Records") {
+            Some(_) => scale::woken(&boot.environment, &fleet, &settings).await,
+            None => scale::handle(&boot.environment, &fleet, &settings).await,
+        }
     })
     .await
 }

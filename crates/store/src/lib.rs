@@ -15,4 +15,5 @@ mod store;
 /// A client of DynamoDB; made here and nowhere else, so that its SDK stays in this crate.
 pub use aws_sdk_dynamodb::Client;
 pub use error::StoreError;
+pub use records::{Wake, Woken};
 pub use store::{Store, Written};

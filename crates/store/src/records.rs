@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use pool_core::control::Control;
 use pool_core::ids::{InstanceId, ShardNo};
 use pool_core::node::{Heartbeat, HistoryEntry, InstanceRecord};
@@ -17,6 +18,31 @@ use crate::store::Store;
 const RECORD_LIFE_SECONDS: u64 = 7 * 24 * 3_600;
 /// Entries of a history; an instance that lives a day has a few dozen.
 const HISTORY_MAX: u32 = 100;
+
+/// What came of an attempt to wake `scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Woken {
+    /// It is woken.
+    Now,
+    /// It was woken at this time, too short a while ago for another one.
+    Before(Timestamp),
+}
+
+/// A wake-up of `scale`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wake {
+    /// When.
+    pub at: Timestamp,
+    /// For which request, if that is known.
+    pub trace_id: Option<String>,
+}
+
+impl Wake {
+    fn read(item: &Item) -> Option<Self> {
+        let at = Timestamp(as_number(item.get(names::WOKEN_AT)?)?);
+        Some(Self { at, trace_id: item.get(names::WOKEN_BY).and_then(|id| id.as_s().ok().cloned()) })
+    }
+}
 
 impl Store {
     /// The control item (a strongly consistent read); `None` before its first write.
@@ -57,12 +83,12 @@ impl Store {
         }
     }
 
-    /// Wakes `scale` through the table's stream, at most once in `every_seconds`; false when somebody else just did.
-    /// `trace_id` is that of the request that wants it.
+    /// Wakes `scale` through the table's stream, at most once in `every_seconds`; `trace_id` is that of the request that wants it. When
+    /// somebody else just did, the answer is when.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB refuses the request or does not answer.
-    pub async fn wake(&self, now: Timestamp, every_seconds: u64, trace_id: Option<&str>) -> Result<bool, StoreError> {
+    pub async fn wake(&self, now: Timestamp, every_seconds: u64, trace_id: Option<&str>) -> Result<Woken, StoreError> {
         let woken = self
             .client
             .update_item()
@@ -73,22 +99,27 @@ impl Store {
             .expression_attribute_values(":now", time(now))
             .expression_attribute_values(":long_ago", time(now - every_seconds))
             .expression_attribute_values(":trace_id", trace_id.map_or(AttributeValue::Null(true), text))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match woken {
-            Ok(_) => Ok(true),
-            Err(error) if is_refusal(&error) => Ok(false),
-            Err(error) => Err(StoreError::of("UpdateItem", &error)),
+            Ok(_) => Ok(Woken::Now),
+            Err(error) => match error.as_service_error() {
+                Some(UpdateItemError::ConditionalCheckFailedException(refused)) => {
+                    let last = refused.item().and_then(Wake::read);
+                    Ok(Woken::Before(last.map_or(now, |last| last.at)))
+                }
+                _ => Err(StoreError::of("UpdateItem", &error)),
+            },
         }
     }
 
-    /// The request for which `scale` was woken last, if one is known.
+    /// The last wake-up of `scale`; `None` when there was none, or nobody can read when.
     ///
     /// # Errors
     /// [`StoreError`] when DynamoDB refuses the request or does not answer.
-    pub async fn woken_by(&self) -> Result<Option<String>, StoreError> {
-        let item = self.get(names::WAKE).await?;
-        Ok(item.and_then(|item| item.get(names::WOKEN_BY)?.as_s().ok().cloned()))
+    pub async fn last_wake(&self) -> Result<Option<Wake>, StoreError> {
+        Ok(self.get(names::WAKE).await?.as_ref().and_then(Wake::read))
     }
 
     /// Records a heartbeat and answers the instance's record with it. The first one after a boot also tells how long that

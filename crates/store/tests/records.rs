@@ -8,7 +8,7 @@ use pool_core::ids::{InstanceId, TransferId};
 use pool_core::node::Heartbeat;
 use pool_core::shard::{Shard, Transition};
 use pool_core::time::Timestamp;
-use pool_store::{Store, StoreError};
+use pool_store::{Store, StoreError, Woken};
 
 const NOW: Timestamp = Timestamp(1_000);
 
@@ -37,7 +37,10 @@ async fn the_control_item_is_written_by_one_of_two() {
 async fn scale_is_woken_once_in_a_while() {
     let (client, table) = engine::start().await;
     let store = Store::new(client, table);
-    for (after_seconds, woken) in [(0, true), (0, false), (4, false), (5, true), (9, false), (10, true)] {
+    assert_eq!(store.last_wake().await.expect("an answer"), None);
+    let before = |after_seconds| Woken::Before(NOW + after_seconds);
+    let attempts = [(0, Woken::Now), (0, before(0)), (4, before(0)), (5, Woken::Now), (9, before(5)), (10, Woken::Now)];
+    for (after_seconds, woken) in attempts {
         let answer = store.wake(NOW + after_seconds, 5, None).await.expect("an answer");
         assert_eq!(answer, woken, "{after_seconds} s after the first");
     }

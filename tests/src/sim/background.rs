@@ -19,8 +19,10 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 /// What runs without a caller.
 #[derive(Debug, Clone)]
 pub enum Task {
-    /// Growth.
+    /// Growth, by the schedule.
     Scale,
+    /// Growth, since somebody wants it.
+    Woken,
     /// Decline.
     ReapIdle,
     /// An event of EC2.
@@ -34,7 +36,11 @@ pub async fn once(world: &Arc<World>, task: &Task, crash: Option<CrashAt>) -> (E
     let fleet = &deployment.fleet;
     match task {
         Task::Scale => {
-            let work = scale::handle(environment, fleet, &deployment.ec2_settings, false);
+            let work = scale::handle(environment, fleet, &deployment.ec2_settings);
+            invoke(world, "scale", LIMIT, crash, work).await
+        }
+        Task::Woken => {
+            let work = scale::woken(environment, fleet, &deployment.ec2_settings);
             invoke(world, "scale", LIMIT, crash, work).await
         }
         Task::ReapIdle => invoke(world, "reap-idle", LIMIT, crash, reap_idle::handle(environment, fleet)).await,
@@ -79,7 +85,7 @@ pub fn deliver(world: &Arc<World>, task: &Task) {
 
 /// The table's stream says that somebody waits.
 pub fn woken(world: &Arc<World>) {
-    deliver(world, &Task::Scale);
+    deliver(world, &Task::Woken);
 }
 
 /// A schedule: once a minute, whatever becomes of each run.

@@ -267,6 +267,7 @@ impl World {
         self.line(&format!("{name} {} {} {status}", call.operation, call.key));
         if status == 200
             && call.key == pool_store::names::WAKE
+            && call.operation == "UpdateItem"
             && let Some(world) = self.me.upgrade()
         {
             background::woken(&world);

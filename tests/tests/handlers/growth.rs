@@ -6,6 +6,7 @@ use pool_tests::Stage;
 use serde_json::json;
 
 const ANN: &str = "AIDAANN";
+const BOB: &str = "AIDABOB";
 
 #[tokio::test]
 async fn invariant_04_demand_beyond_the_cap_launches_the_cap() {
@@ -52,6 +53,39 @@ async fn a_waiter_wakes_scale() {
     stage.clock.pass(5);
     stage.look(ANN, &id).await.is(200);
     assert_ne!(woken().await, first, "a poll wakes it again, should the first time have been in vain");
+}
+
+/// The run had read the shards before he came, and his wake-up was refused as one too many.
+#[tokio::test]
+async fn who_comes_while_a_woken_run_is_under_way_is_served_by_it() {
+    let stage = Stage::new(&[("POOL_MAX", "2")]).await;
+    stage.scale().await;
+    stage.acquire(ANN, &json!({"wait_seconds": 60})).await.is(202);
+    let comes = async {
+        while stage.ec2.alive().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stage.acquire(BOB, &json!({"wait_seconds": 60})).await.is(202);
+        stage.clock.pass(3);
+    };
+    tokio::join!(stage.woken(), comes);
+    assert_eq!(stage.ec2.alive().len(), 2);
+}
+
+#[tokio::test]
+async fn a_process_that_came_too_soon_after_another_wakes_scale_as_soon_as_it_may() {
+    let stage = Stage::new(&[("POOL_MAX", "1")]).await;
+    stage.scale().await;
+    let woken_at =
+        || async { stage.background.store.last_wake().await.expect("an answer").expect("somebody woke it").at };
+    stage.background.wake_scale("another process wants it").await;
+    let first = woken_at().await;
+    stage.clock.pass(2);
+    let id = stage.acquire(ANN, &json!({"wait_seconds": 60})).await.text("lease_id");
+    assert_eq!(woken_at().await, first);
+    stage.clock.pass(1);
+    stage.look(ANN, &id).await.is(200);
+    assert_eq!(woken_at().await, first + 3);
 }
 
 #[tokio::test]

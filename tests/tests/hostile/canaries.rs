@@ -152,7 +152,7 @@ async fn live(bench: &Bench, secrets: &mut Secrets) {
 async fn background(bench: &Bench, instance: &str) {
     let Bench { environment, fleet, ec2_settings, .. } = bench;
     for result in [
-        scale::handle(environment, fleet, ec2_settings, true).await,
+        scale::woken(environment, fleet, ec2_settings).await,
         reap_idle::handle(environment, fleet).await,
         on_instance_state_change::handle(environment, fleet, ec2_event("rebalance", instance)).await,
         on_instance_state_change::handle(environment, fleet, ec2_event("running", instance)).await,

@@ -80,7 +80,7 @@ impl Target {
         }
         let bench = &bed.bench;
         let done = if file.starts_with("scale") {
-            bed.runtime.block_on(scale::handle(&bench.environment, &bench.fleet, &bench.ec2_settings, true))
+            bed.runtime.block_on(scale::handle(&bench.environment, &bench.fleet, &bench.ec2_settings))
         } else {
             bed.runtime.block_on(reap_idle::handle(&bench.environment, &bench.fleet))
         };

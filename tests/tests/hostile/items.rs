@@ -116,7 +116,11 @@ impl Target {
                 }
             }
             // They may fail, which Lambda reports, or not; they do not panic.
-            9 => drop(bed.runtime.block_on(scale::handle(&environment, &bench.fleet, &bench.ec2_settings, true))),
+            9 => drop(bed.runtime.block_on(async {
+                // A woken run reads this, too.
+                environment.store.last_wake().await?;
+                scale::handle(&environment, &bench.fleet, &bench.ec2_settings).await
+            })),
             10 => drop(bed.runtime.block_on(reap_idle::handle(&environment, &bench.fleet))),
             _ => {
                 let file = choices
