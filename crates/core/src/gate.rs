@@ -64,12 +64,6 @@ impl Gate {
         Ok(epoch)
     }
 
-    /// Whether a token was made for this gate, open or not: a machine of several sessions has a gate for each.
-    #[must_use]
-    pub fn knows(&self, token: &str) -> bool {
-        access::verify(token, &self.key, &self.instance).is_some()
-    }
-
     /// Takes in what the pool answered to a heartbeat.
     pub fn hear(&mut self, answer: &HeartbeatAnswer, now: Timestamp) {
         if answer.epoch_floor > self.epoch {

@@ -118,17 +118,4 @@ impl Cdp {
             }
         }
     }
-
-    /// The parameters of the next event of this name.
-    ///
-    /// # Errors
-    /// When Chrome is gone.
-    pub async fn event(&mut self, page: &str, name: &str) -> Result<Value, CdpError> {
-        loop {
-            let mut message = self.next().await?;
-            if message["method"] == name && message["sessionId"] == page {
-                return Ok(message["params"].take());
-            }
-        }
-    }
 }

@@ -66,29 +66,35 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 }
 
 impl Gateway {
-    /// Lets the bearer of a token in to use Chrome.
+    /// Lets the bearer of a token in to use the Chrome of the session that it was made for.
     async fn enter(&self, headers: &HeaderMap, uri: &Uri) -> Result<Visit, Problem> {
         let limit = Duration::from_secs(self.options.limits.start_seconds_max);
         let enter = async || {
             let token = token(headers, uri).ok_or_else(Problem::no_token)?;
-            self.of(&token)?.enter(&token, limit).await.map_err(Problem::from)
+            for (session, _) in &self.slots {
+                match session.enter(token, limit).await {
+                    Err(NoEntry::Refused(Refusal::Foreign)) => {}
+                    entered => return Ok(entered?),
+                }
+            }
+            Err(Refusal::Foreign.into())
         };
         enter().await.inspect_err(|problem| self.count(problem))
     }
 
     /// Whether the bearer of a token may look at something that uses no Chrome.
     fn admit(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), Problem> {
-        let admitted = match token(headers, uri) {
-            Some(token) => self.of(&token).and_then(|session| session.admit(&token).map_err(Problem::from)),
-            None => Err(Problem::no_token()),
+        let admit = || {
+            let token = token(headers, uri).ok_or_else(Problem::no_token)?;
+            for (session, _) in &self.slots {
+                match session.admit(token) {
+                    Err(Refusal::Foreign) => {}
+                    admitted => return Ok(admitted?),
+                }
+            }
+            Err(Refusal::Foreign.into())
         };
-        admitted.inspect_err(|problem| self.count(problem))
-    }
-
-    /// The session that a token was made for.
-    fn of(&self, token: &str) -> Result<&Arc<Session>, Problem> {
-        let mut sessions = self.slots.iter().map(|(session, _)| session);
-        sessions.find(|session| session.knows(token)).ok_or_else(|| Problem::from(NoEntry::Refused(Refusal::Foreign)))
+        admit().inspect_err(|problem| self.count(problem))
     }
 
     fn count(&self, problem: &Problem) {
@@ -102,11 +108,26 @@ impl Gateway {
     }
 }
 
-/// The token of `Authorization: Bearer …`, or of the query, for clients that can set no header.
-fn token(headers: &HeaderMap, uri: &Uri) -> Option<String> {
-    let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let queried = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix("access_token="));
-    bearer.or_else(queried).map(str::to_owned)
+/// Where clients that can set no header give the token.
+const TOKEN_IN_QUERY: &str = "access_token=";
+
+/// The token of `Authorization: Bearer …`, or of the query.
+fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    let queried = || uri.query()?.split('&').find_map(|pair| pair.strip_prefix(TOKEN_IN_QUERY));
+    bearer(headers).or_else(queried)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// What of the query is for Chrome: the URL of `/json/new?URL`, whatever is in it, but not this node's token.
+fn query_for_chrome(headers: &HeaderMap, uri: &Uri) -> String {
+    let mut query = uri.query().unwrap_or_default().to_owned();
+    if bearer(headers).is_none() {
+        query = query.split('&').filter(|pair| !pair.starts_with(TOKEN_IN_QUERY)).collect::<Vec<_>>().join("&");
+    }
+    if query.is_empty() { query } else { format!("?{query}") }
 }
 
 async fn health(gateway: Arc<Gateway>) -> Response {
@@ -165,9 +186,7 @@ async fn chrome_json(State(gateway): State<Arc<Gateway>>, request: Request) -> R
     let visit = gateway.enter(&parts.headers, &parts.uri).await?;
     let authority = visit.devtools.authority.clone();
     let path = parts.uri.path().trim_end_matches('/');
-    // `/json/new?URL` opens a URL; a token in the query is not for Chrome.
-    let query = parts.uri.query().filter(|query| !query.contains("access_token="));
-    let url = format!("http://{authority}{path}{}", query.map(|query| format!("?{query}")).unwrap_or_default());
+    let url = format!("http://{authority}{path}{}", query_for_chrome(&parts.headers, &parts.uri));
     let asked = gateway.http.request(parts.method, url).timeout(CHROME_SECONDS_MAX).send();
     let unreachable =
         |error: reqwest::Error| Problem::unhealthy(format!("Chrome does not answer: {}", error.without_url()));
@@ -239,4 +258,23 @@ async fn live_socket(State(gateway): State<Arc<Gateway>>, request: Request) -> R
     let (mut parts, _) = request.into_parts();
     let visit = gateway.enter(&parts.headers, &parts.uri).await?;
     Ok(websocket(&mut parts).await?.on_upgrade(move |watcher| live::show(watcher, visit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(query: &str, authorization: Option<&str>) -> String {
+        let uri = format!("/json/new?{query}").parse().expect("valid");
+        let headers = authorization.map(|value| (header::AUTHORIZATION, value.parse().expect("valid")));
+        query_for_chrome(&headers.into_iter().collect(), &uri)
+    }
+
+    #[test]
+    fn chrome_is_asked_for_the_whole_url_and_never_told_the_token() {
+        assert_eq!(asked("access_token=v1.7.9.x", None), "");
+        assert_eq!(asked("http://a/?b=1&c=2&access_token=v1.7.9.x", None), "?http://a/?b=1&c=2");
+        let with_its_own = "http://a/?b=1&access_token=the-pages-own";
+        assert_eq!(asked(with_its_own, Some("Bearer v1.7.9.x")), format!("?{with_its_own}"));
+    }
 }

@@ -144,12 +144,6 @@ impl Session {
         Ok(Some(Visit { session: Arc::clone(self), epoch, devtools }))
     }
 
-    /// Whether a token was made for this session, open or not.
-    #[must_use]
-    pub fn knows(&self, token: &str) -> bool {
-        self.lock().gate.knows(token)
-    }
-
     /// Whether a token opens this node, without using anything.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Paragraph, Row, Table, TableState};
 use serde_json::Value;
 
-use crate::api::show::{COUNTS, text};
+use crate::api::show::{COUNTS, note, text, usd};
 
 /// What happened, of which so much is remembered.
 const EVENTS_MAX: usize = 500;
@@ -146,8 +146,9 @@ fn draw_head(frame: &mut Frame, area: Rect, screen: &Screen) {
         counts.push(Span::raw(format!("   {name} ")));
         counts.push(Span::styled(text(&pool["totals"][name]), Modifier::BOLD));
     }
-    if let Some(usd) = pool["measures"]["usd_per_hour"].as_f64() {
-        counts.push(Span::raw(format!("   about ${usd:.3} an hour")));
+    let cost = usd(&pool["measures"]["usd_per_hour"]);
+    if !cost.is_empty() {
+        counts.push(Span::raw(format!("   {cost} an hour")));
     }
     let why = [&pool["growth"]["why"], &pool["growth"]["launching_stopped"]].map(text);
     let why = why.iter().filter(|part| !part.is_empty()).cloned().collect::<Vec<_>>().join("; ");
@@ -169,9 +170,7 @@ fn draw_instances(frame: &mut Frame, area: Rect, screen: &mut Screen) {
     let fields = ["instance_id", "state", "since", "leases_served", "instance_type", "market", "zone", "shard"];
     let lines = screen.pool["instances"].as_array().map_or(&[][..], Vec::as_slice);
     let rows = lines.iter().map(|line| {
-        let note =
-            ["leaving", "retiring", "cordoned"].into_iter().map(|name| text(&line[name])).find(|note| !note.is_empty());
-        let cells = fields.into_iter().map(|field| text(&line[field])).chain([note.unwrap_or_default()]);
+        let cells = fields.into_iter().map(|field| text(&line[field])).chain([note(line).to_owned()]);
         Row::new(cells.collect::<Vec<_>>()).style(color(line["state"].as_str().unwrap_or_default()))
     });
     let widths = columns.into_iter().map(Constraint::Length).chain([Constraint::Fill(1)]);

@@ -47,7 +47,7 @@ fn seconds(value: &Value) -> String {
 }
 
 /// About so many US dollars.
-pub(super) fn usd(value: &Value) -> String {
+pub(crate) fn usd(value: &Value) -> String {
     value.as_f64().map_or_else(String::new, |usd| format!("about ${usd:.3}"))
 }
 
@@ -131,6 +131,11 @@ fn columns(fields: &[&str], objects: &[Value]) -> String {
     listed(&header, objects.iter().map(|object| fields.iter().map(|field| object[*field].clone()).collect()))
 }
 
+/// Why an instance is not as the others; empty for most.
+pub(crate) fn note(line: &Value) -> &str {
+    ["leaving", "retiring", "cordoned"].into_iter().find_map(|name| line[name].as_str()).unwrap_or_default()
+}
+
 /// Every instance.
 pub(super) fn instances(instances: &Value) -> String {
     let lines = instances.as_array().map_or(&[][..], Vec::as_slice);
@@ -139,9 +144,8 @@ pub(super) fn instances(instances: &Value) -> String {
     }
     let rows = lines.iter().map(|line| {
         let fields = ["instance_id", "state", "since", "leases_served", "instance_type", "zone", "market", "shard"];
-        let note = ["leaving", "retiring", "cordoned"].into_iter().find_map(|name| line[name].as_str());
         let row = fields.into_iter().map(|field| line[field].clone());
-        row.chain(std::iter::once(note.map_or(Value::Null, Value::from))).collect()
+        row.chain(std::iter::once(note(line).into())).collect()
     });
     let header = ["instance", "state", "since", "leases", "type", "zone", "market", "shard", "note"];
     listed(&header, rows)
