@@ -90,12 +90,9 @@ pub(super) struct Ailing {
 pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
     let records: HashMap<&InstanceId, &InstanceRecord> = seen.records.iter().map(|r| (&r.instance, r)).collect();
     let limit = seen.policy.silence_limit_seconds();
-    let (mut found, mut serving) = (Ailing::default(), HashSet::new());
-    for (shard, instance, member) in seen.members() {
-        if !shard.serves(instance) {
-            continue;
-        }
-        serving.insert(instance.machine());
+    let mut found = Ailing::default();
+    let serving = || seen.members().filter(|(shard, instance, _)| shard.serves(instance));
+    for (shard, instance, member) in serving() {
         let candidate = |why| Candidate::new(shard, instance, why, Timestamp::NEVER);
         let record = records.get(instance);
         let heard = record.and_then(|record| record.beat_at).unwrap_or(member.since);
@@ -108,8 +105,11 @@ pub(super) fn ailing(seen: Snapshot<'_>) -> Ailing {
     }
     // Three or more at once and half of the pool: rather our table or network than all of them.
     let silent: HashSet<_> = found.silent.iter().map(|candidate| candidate.instance.machine()).collect();
-    if silent.len() >= 3 && silent.len() * 2 > serving.len() {
-        found.silent.clear();
+    if silent.len() >= 3 {
+        let serving: HashSet<_> = serving().map(|(_, instance, _)| instance.machine()).collect();
+        if silent.len() * 2 > serving.len() {
+            found.silent.clear();
+        }
     }
     found
 }
