@@ -5,6 +5,8 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { acquire, connect, descendants, freeAgain, leased, nodeOf, processes, release, startPool, startSite, until } from './pool.mjs';
 
 const LEASES = 50;
+// Nobody else's files are called so.
+const PLANTED = `ec2-pool-planted-${process.pid}`;
 // The page answers slowly to /hang, so that a connection of the browser is open when the lease ends.
 const PAGE = `<title>site</title><script>
   document.cookie = 'planted=1; max-age=100000';
@@ -40,7 +42,7 @@ after(async () => {
 });
 
 const plantedFiles = () => ['/tmp', '/var/tmp', '/dev/shm'].flatMap((directory) =>
-  readdirSync(directory).filter((name) => name.startsWith('planted')).map((name) => `${directory}/${name}`));
+  readdirSync(directory).filter((name) => name.startsWith(PLANTED)).map((name) => `${directory}/${name}`));
 
 async function plant(browser) {
   const page = await browser.contexts()[0].newPage();
@@ -51,10 +53,10 @@ async function plant(browser) {
   });
   // DevTools let a caller save files wherever Chrome may write, also outside its own directory.
   const devtools = await browser.newBrowserCDPSession();
-  await devtools.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: '/tmp/planted-directory' });
+  await devtools.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: `/tmp/${PLANTED}-directory` });
   const download = await browser.contexts()[0].newPage();
   await download.goto(`${site.url}/file`).catch(() => {});
-  await until('the file is there', () => existsSync('/tmp/planted-directory/planted.txt'));
+  await until('the file is there', () => existsSync(`/tmp/${PLANTED}-directory/planted.txt`));
   await until('a connection hangs', () => site.requests.some(({ url }) => url === '/hang'));
 }
 
