@@ -63,12 +63,11 @@ pub(crate) async fn terminate(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word)
         let again = ending(pool);
         ended.retain(|(_, instance, _)| again.iter().any(|(_, other, _)| other == instance));
     }
-    let ending = ended;
-    for (shard, instance, why) in &ending {
+    for (shard, instance, why) in &ended {
         tracing::info!(%instance, shard, cause = why, "terminating");
         environment.store.note(instance, Some(*shard), "terminate", why, environment.now()).await?;
     }
-    let instances: Vec<InstanceId> = ending.into_iter().map(|(_, instance, _)| instance).collect();
+    let instances: Vec<InstanceId> = ended.into_iter().map(|(_, instance, _)| instance).collect();
     end(environment, fleet, &instances).await
 }
 
