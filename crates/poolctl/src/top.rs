@@ -23,6 +23,7 @@ use crate::api::show::{COUNTS, note, text, usd};
 const EVENTS_MAX: usize = 500;
 /// How long a key may wait to be seen.
 const KEY_POLL: Duration = Duration::from_millis(50);
+
 /// Why there is nothing to look at.
 #[derive(Debug, thiserror::Error)]
 pub enum TopError {

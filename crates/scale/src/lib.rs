@@ -53,7 +53,7 @@ pub async fn handle(environment: &Environment, fleet: &Fleet, ec2: &Ec2Settings)
     outcomes.into_iter().collect()
 }
 
-/// Works under the id of the request that woke this run, for those who read the logs.
+/// The wake-up that caused this run, if it can be read. It works under the id of the request behind that, for those who read the logs.
 async fn follow_the_waker(environment: &Environment) -> Option<Wake> {
     let wake = environment.store.last_wake().await.unwrap_or_else(|error| {
         tracing::warn!(%error, cause = "the table failed", "it is not known who woke this run");
