@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use aws_sdk_dynamodb::config::retry::RetryPartition;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use dynoxide::Database;
 use ec2_sim::{Answer, Config, Ec2, Faults};
@@ -392,6 +393,7 @@ impl World {
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .timeout_config(pool_function::boot::table_timeouts())
             .retry_config(pool_function::boot::table_retries())
+            .retry_partition(own_retries())
             .http_client(Network::to(Engine::Table, self.me.clone()))
             .endpoint_url("http://table.simulation");
         aws_sdk_dynamodb::Client::from_conf(config.build())
@@ -403,6 +405,7 @@ impl World {
             .region(Region::new("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .timeout_config(pool_function::boot::timeouts())
+            .retry_partition(own_retries())
             .http_client(Network::to(Engine::Ec2, self.me.clone()))
             .endpoint_url("http://ec2.simulation");
         aws_sdk_ec2::Client::from_conf(config.build())
@@ -415,6 +418,14 @@ impl World {
     fn weather(&self) -> MutexGuard<'_, Weather> {
         lock(&self.weather)
     }
+}
+
+/// Retries that are limited for one client alone. The SDK limits those of all clients of a process together, by this name
+/// (<https://docs.rs/aws-smithy-runtime/latest/aws_smithy_runtime/client/retries/struct.RetryPartition.html>), and then a world would
+/// retry less while another beside it has faults.
+fn own_retries() -> RetryPartition {
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+    RetryPartition::new(format!("client {} of simulations", CLIENTS.fetch_add(1, Ordering::Relaxed)))
 }
 
 /// Whether an instance takes a place under the cap: it is the pool's and neither ends nor has ended.
