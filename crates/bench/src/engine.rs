@@ -22,12 +22,10 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use dynoxide::{Database, DynoxideError};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::item;
+use crate::partitions::Partitions;
 
 /// The table's name.
 pub const TABLE: &str = "ec2-pool";
@@ -94,7 +92,7 @@ impl Spent {
 
 /// The engine.
 pub struct Engine {
-    database: Database,
+    table: Partitions,
     /// How many requests it has answered: its own order of things.
     answered: AtomicU64,
     /// Draws how long requests and answers are on the way, in microseconds; none are when it is absent.
@@ -133,19 +131,24 @@ impl Engine {
     /// An engine in memory with an empty table in it, to which a request takes no time.
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::new(Self::with(None, &json!([])))
+        Arc::new(Self::with(1, None, &json!([])))
+    }
+
+    /// The same, whose table has so many partitions.
+    #[must_use]
+    pub fn divided(partitions: usize) -> Arc<Self> {
+        Arc::new(Self::with(partitions, None, &json!([])))
     }
 
     /// The same, to which each request, and each answer back, is under way for 0.5 to 2.5 ms drawn from `seed`. Its table
     /// also has these global secondary indexes.
     #[must_use]
     pub fn far(seed: u64, indexes: &Value) -> Arc<Self> {
-        Arc::new(Self::with(Some(Mutex::new(fastrand::Rng::with_seed(seed))), indexes))
+        Arc::new(Self::with(1, Some(Mutex::new(fastrand::Rng::with_seed(seed))), indexes))
     }
 
-    fn with(latency_us: Option<Mutex<fastrand::Rng>>, indexes: &Value) -> Self {
-        let database = Database::memory().expect("a database in memory");
-        let engine = Self { database, answered: AtomicU64::new(0), latency_us };
+    fn with(partitions: usize, latency_us: Option<Mutex<fastrand::Rng>>, indexes: &Value) -> Self {
+        let engine = Self { table: Partitions::new(partitions), answered: AtomicU64::new(0), latency_us };
         let mut table = json!({
             "TableName": TABLE,
             "BillingMode": "PAY_PER_REQUEST",
@@ -161,7 +164,7 @@ impl Engine {
             table["AttributeDefinitions"] = defined;
             table["GlobalSecondaryIndexes"] = indexes.clone();
         }
-        let (status, body) = engine.carry_out("CreateTable", table.to_string().as_bytes());
+        let (status, body) = engine.table.carry_out("CreateTable", table.to_string().as_bytes());
         assert_eq!(status, 200, "{body}");
         engine
     }
@@ -189,33 +192,6 @@ impl Engine {
             let us = lock(random).u64(500..2_500);
             tokio::time::sleep(Duration::from_micros(us)).await;
         }
-    }
-
-    fn carry_out(&self, operation: &str, request: &[u8]) -> (u16, String) {
-        match operation {
-            "CreateTable" => answer(request, |request| self.database.create_table(request)),
-            "UpdateItem" => answer(request, |request| self.database.update_item(request)),
-            "GetItem" => answer(request, |request| self.database.get_item(request)),
-            "PutItem" => answer(request, |request| self.database.put_item(request)),
-            "Query" => answer(request, |request| self.database.query(request)),
-            "BatchGetItem" => answer(request, |request| self.database.batch_get_item(request)),
-            other => (400, json!({"__type": "UnknownOperationException", "message": other}).to_string()),
-        }
-    }
-}
-
-fn answer<Q: DeserializeOwned, A: Serialize>(
-    request: &[u8],
-    act: impl FnOnce(Q) -> Result<A, DynoxideError>,
-) -> (u16, String) {
-    let refused = |error: &serde_json::Error| json!({"__type": "SerializationException", "Message": error.to_string()});
-    let request = match serde_json::from_slice(request) {
-        Ok(request) => request,
-        Err(error) => return (400, refused(&error).to_string()),
-    };
-    match act(request) {
-        Ok(answer) => (200, serde_json::to_string(&answer).unwrap_or_default()),
-        Err(error) => (error.status_code(), error.to_json()),
     }
 }
 
@@ -273,10 +249,10 @@ impl Connector {
         let operation = target.rsplit('.').next().unwrap_or_default();
         let body = request.body().bytes().unwrap_or_default();
         let (status, text) = match &self.ledger {
-            None => self.engine.carry_out(operation, body),
+            None => self.engine.table.carry_out(operation, body),
             Some(ledger) => {
                 let asked = [b"{\"ReturnConsumedCapacity\":\"TOTAL\",", body.get(1..).unwrap_or_default()].concat();
-                let (status, text) = self.engine.carry_out(operation, &asked);
+                let (status, text) = self.engine.table.carry_out(operation, &asked);
                 let number = self.engine.answered.fetch_add(1, Ordering::SeqCst) + 1;
                 ledger.note(number, operation, body.len() + text.len(), &text);
                 (status, text)

@@ -14,6 +14,7 @@ pub mod engine;
 pub mod inside;
 pub mod item;
 pub mod lambda;
+mod partitions;
 pub mod pieces;
 pub mod plans;
 pub mod pool;

@@ -228,9 +228,15 @@ pub async fn put(client: &Client, mut shards: Vec<Shard>, size: u32) -> Settings
 /// A shard of so many free instances.
 #[must_use]
 pub fn shard(number: ShardNo, size: u32) -> Shard {
-    let ids: Vec<_> = (0..size).map(|n| instance(number, n)).collect();
+    shard_of(number, (0..size).map(|n| instance(number, n)).collect())
+}
+
+/// A shard of these instances, all of them free.
+#[must_use]
+pub fn shard_of(number: ShardNo, ids: Vec<InstanceId>) -> Shard {
     let members = ids.iter().enumerate().map(|(n, id)| (id.clone(), member(n)));
-    Shard { members: members.collect(), free: ids.clone(), epoch: 100_000, ..Shard::new(number) }
+    let members = members.collect();
+    Shard { members, free: ids, epoch: 100_000, ..Shard::new(number) }
 }
 
 /// An instance with an id as EC2 makes them.

@@ -5,13 +5,21 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dynoxide::Database;
-use pool_local::clock::Clock;
+use ec2_sim::{Ec2, Instance};
+use pool_core::ids::InstanceId;
+use pool_core::node::Heartbeat;
+use pool_core::shard::Shard;
+use pool_core::time::Timestamp;
+use pool_local::clock::{self, Clock};
 use pool_local::dynamodb::DynamoDb;
 use pool_local::functions::Function;
 use pool_local::stop;
+use pool_local::variables::Ec2Variables;
+use pool_store::Store;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::sync::mpsc;
@@ -19,7 +27,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use crate::cold_start::{Kind, Start, start};
-use crate::engine::{self, TABLE};
+use crate::engine::{self, TABLE, lock};
 use crate::pool;
 use crate::processes::variables;
 use crate::report::root;
@@ -49,12 +57,13 @@ pub struct Starts {
     pub zip_bytes: u64,
 }
 
-/// The table behind HTTPS, and EC2, for as long as this lives.
+/// The table behind HTTPS, and EC2, for as long as this lives. Both know of the same machines, which serve.
 pub struct World {
     tls: Tls,
     variables: BTreeMap<String, String>,
     _stopper: stop::Stopper,
     table: SocketAddr,
+    machines: Vec<Instance>,
 }
 
 impl World {
@@ -72,15 +81,13 @@ impl World {
         tokio::spawn(pool_local::dynamodb::serve(listener, database, stop.clone()));
         let made = DynamoDb::new(reqwest::Client::new(), url.clone()).create_table(TABLE).await;
         made.map_err(|error| text(&error))?;
-        let shards = (0..SHARDS).map(|number| pool::shard(number, SIZE)).collect();
-        pool::put(&engine::client_of(&url), shards, SIZE).await;
 
         let clock = Clock::new(1);
         let (ec2, of_ec2) = pool_local::ec2::simulated(clock)?;
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|error| text(&error))?;
         let ec2_url = format!("http://{}", listener.local_addr().map_err(|error| text(&error))?);
         let (events, mut heard) = mpsc::unbounded_channel();
-        tokio::spawn(pool_local::ec2::serve(listener, ec2, clock, events, stop));
+        tokio::spawn(pool_local::ec2::serve(listener, Arc::clone(&ec2), clock, events, stop));
         // Nobody acts on its events here.
         tokio::spawn(async move { while heard.recv().await.is_some() {} });
 
@@ -88,10 +95,13 @@ impl World {
         let tls = Tls::start(table, delay, &roots).await?;
         let roots = roots.to_string_lossy();
         let mut variables = variables(&tls.url, &ec2_url, &of_ec2);
+        variables.insert("POOL_MAX".to_owned(), (SHARDS * SIZE).to_string());
         for name in ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
             variables.insert(name.to_owned(), roots.to_string());
         }
-        Ok(Self { tls, variables, _stopper: stopper, table })
+        let machines = running(&ec2, &of_ec2, &variables["POOL_NAME"]).await?;
+        pool::put(&engine::client_of(&url), shards(&machines), SIZE).await;
+        Ok(Self { tls, variables, _stopper: stopper, table, machines })
     }
 
     /// One start of a kind of process. Before it every instance is free again.
@@ -163,15 +173,67 @@ pub async fn measure(binaries: &Path, directory: &Path) -> Result<Vec<Starts>, S
 }
 
 impl World {
+    /// Every instance is free again, and has just told that it is well.
     async fn free_all(&self) {
         let client = engine::client_of(&format!("http://{}", self.table));
-        for number in 0..SHARDS {
-            let mut shard = pool::shard(number, SIZE);
-            (shard.layout, shard.share) = (1, i64::from(SIZE));
+        for shard in shards(&self.machines) {
             let item = Some(pool_store::codec::encode(&shard));
             client.put_item().table_name(TABLE).set_item(item).send().await.expect("the engine takes a shard");
         }
+        let store = Store::new(client, TABLE);
+        let beat = Heartbeat { healthy: true, cpu_percent: 20.0, memory_percent: 30.0, sessions: 0 };
+        for machine in &self.machines {
+            store.heartbeat(&id(machine), &beat, None, now()).await.expect("the engine takes a heartbeat");
+        }
     }
+}
+
+/// The shards of these instances, of which each has served for a minute.
+fn shards(machines: &[Instance]) -> Vec<Shard> {
+    let size = usize::try_from(SIZE).expect("it is small");
+    let shards = (0..SHARDS).zip(machines.chunks(size)).map(|(number, machines)| {
+        let mut shard = pool::shard_of(number, machines.iter().map(id).collect());
+        (shard.layout, shard.share) = (1, i64::from(SIZE));
+        for machine in machines {
+            let member = shard.members.get_mut(&id(machine)).expect("it was made of these");
+            member.since = now() - 60;
+            member.address = machine.private_ip.to_string();
+            member.kind.zone.clone_from(&machine.zone);
+        }
+        shard
+    });
+    shards.collect()
+}
+
+fn id(machine: &Instance) -> InstanceId {
+    InstanceId::trusted(machine.id.clone())
+}
+
+fn now() -> Timestamp {
+    Timestamp(clock::now_ms() / 1_000)
+}
+
+/// As many machines of the pool as its shards have, once EC2 shows all of them as running.
+async fn running(ec2: &Mutex<Ec2>, of_ec2: &Ec2Variables, pool: &str) -> Result<Vec<Instance>, String> {
+    let subnet = of_ec2.subnets.split(',').next().unwrap_or_default();
+    let count = SHARDS * SIZE;
+    let launch = format!(
+        "Action=RunInstances&Version=2016-11-15&LaunchTemplate.LaunchTemplateId={}&SubnetId={subnet}&MinCount={count}&MaxCount={count}\
+         &InstanceMarketOptions.MarketType=spot\
+         &TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=ec2-pool:pool&TagSpecification.1.Tag.1.Value={pool}",
+        of_ec2.launch_template_id
+    );
+    let running = "Action=DescribeInstances&Version=2016-11-15\
+        &Filter.1.Name=instance-state-name&Filter.1.Value.1=running";
+    let answer = lock(ec2).call(clock::now_ms(), &launch);
+    if answer.status != 200 {
+        return Err(format!("the simulated EC2 launches nothing: {}", answer.body));
+    }
+    while lock(ec2).call(clock::now_ms(), running).body.matches("<instanceId>").count() < count as usize {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let machines = lock(ec2).instances().cloned().collect();
+    Ok(machines)
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {
