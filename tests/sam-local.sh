@@ -15,7 +15,8 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$EC2_POOL_CACHE/target}
 BASE_IMAGE=ec2-pool/base:bookworm
 BUILD_DIR=$EC2_POOL_CACHE/sam-build
 # This machine's, or the container could not run what was built.
-ARCHITECTURE=Architecture=$(uname -m | sed 's/aarch64/arm64/')
+ARCHITECTURE=$(uname -m | sed 's/aarch64/arm64/')
+export ARCHITECTURE
 # The ids that stand in the event files; real ones take their place below.
 EVENT_INSTANCE=i-0123456789abcdef0
 EVENT_LEASE=0.c2FtLWxvY2Fs
@@ -97,7 +98,7 @@ use_dummy_credentials() {
 build() {
   say "sam build"
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=64 CARGO_PROFILE_RELEASE_OPT_LEVEL=0 \
-    sam build --parameter-overrides "$ARCHITECTURE" --build-dir "$BUILD_DIR" >"$scratch/build.log" 2>&1 ||
+    sam build --parameter-overrides "Architecture=$ARCHITECTURE" --build-dir "$BUILD_DIR" >"$scratch/build.log" 2>&1 ||
     { tail -n 60 "$scratch/build.log"; return 1; }
 }
 
@@ -134,7 +135,7 @@ invoke() {
   local function=$1 event=$2 condition=$3
   sed -e "s/$EVENT_INSTANCE/$instance/g" -e "s/$EVENT_LEASE/$lease/g" "events/$event.json" >"$scratch/event.json"
   if sam local invoke "$function" --template "$BUILD_DIR/template.yaml" --event "$scratch/event.json" \
-    --env-vars "$scratch/env.json" --parameter-overrides "$ARCHITECTURE" "${image_options[@]}" >"$scratch/answer" 2>"$scratch/log" </dev/null &&
+    --env-vars "$scratch/env.json" --parameter-overrides "Architecture=$ARCHITECTURE" "${image_options[@]}" >"$scratch/answer" 2>"$scratch/log" </dev/null &&
     jq -e "$condition" "$scratch/answer" >/dev/null 2>&1; then
     say "ok      $function $event"
   else

@@ -51,7 +51,7 @@ def functions(template):
     """The functions, each with its binary."""
     for logical_id, resource in template["Resources"].items():
         if resource["Type"] == "AWS::Serverless::Function":
-            yield logical_id, resource["Metadata"]["BuildProperties"]["Binary"]
+            yield logical_id, kebab(logical_id)
 
 
 def missing_events(template):

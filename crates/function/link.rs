@@ -1,7 +1,7 @@
 //! The build script of every function: a release is linked for a fixed address.
 //!
 //! A program that may be loaded anywhere has its addresses written into it at each start: 1 MB of tables to read and 1.3 MB of pages to
-//! write in a function with both SDKs (docs/performance.md). Its libraries, stack and heap stay where the system puts them at random.
+//! write in a function with both SDKs (docs/performance.md). Its stack and heap stay where the system puts them at random.
 
 use std::env;
 

@@ -168,21 +168,25 @@ fn functions_and_variables_have_the_names_that_the_crates_give_them() {
             functions_of_crates.insert(folder.file_name().expect("a name").to_string_lossy().into_owned());
         }
     }
-    let mut functions_of_template = BTreeSet::new();
+    let functions_of_template: BTreeSet<&str> = functions(&template).map(|(name, _)| name).collect();
+    let makefile = std::fs::read_to_string(root().join("crates/function/Makefile")).expect("it makes the functions");
+    let rules = makefile.lines().filter_map(|line| line.strip_prefix("build-")?.split_once(": "));
+    let made: BTreeMap<&str, &str> = rules.collect();
+    for (name, binary) in &made {
+        let camel: String = binary.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
+        assert_eq!(camel, *name, "the resource of {binary} has its name");
+    }
+    assert!(made.keys().copied().eq(functions_of_template), "{made:?}");
+    assert!(made.into_values().map(str::to_owned).collect::<BTreeSet<_>>() == functions_of_crates);
     let mut variables: BTreeSet<String> = BTreeSet::new();
     let mut with = |given: &Value| {
         let names = given.as_mapping().into_iter().flat_map(serde_yaml_ng::Mapping::keys);
         variables.extend(names.filter_map(|name| Some(name.as_str()?.to_owned())).filter(|it| it.starts_with("POOL_")));
     };
     with(&template["Globals"]["Function"]["Environment"]["Variables"]);
-    for (name, function) in functions(&template) {
-        let binary = template["Resources"][name]["Metadata"]["BuildProperties"]["Binary"].as_str().expect("a binary");
-        let camel: String = binary.split('-').map(|part| part[..1].to_uppercase() + &part[1..]).collect();
-        assert_eq!(camel, name, "the resource of {binary} has its name");
-        functions_of_template.insert(binary.to_owned());
+    for (_, function) in functions(&template) {
         with(&function["Environment"]["Variables"]);
     }
-    assert_eq!(functions_of_template, functions_of_crates);
 
     let read = |path: &str| std::fs::read_to_string(root().join(path)).expect("a source");
     let (policy, settings) = (read("crates/core/src/policy.rs"), read("crates/function/src/settings.rs"));

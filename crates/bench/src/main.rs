@@ -2,7 +2,7 @@
 //! one. `--print` shows the tables and writes nothing.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, ValueEnum};
 use pool_bench::pieces::Piece;
@@ -114,12 +114,29 @@ fn in_real_time<T>(work: impl Future<Output = T>) -> T {
 
 /// The directory of the functions, built as they are deployed where nobody says where they are.
 fn built(binaries: Option<&Path>) -> Result<PathBuf, String> {
-    if let Some(directory) = binaries {
-        return pool_local::compile::check(directory, false).map_err(|error| error.to_string());
-    }
+    let directory = match binaries {
+        Some(directory) => directory.to_owned(),
+        None => deployable()?,
+    };
+    pool_local::compile::check(&directory, false).map_err(|error| error.to_string())
+}
+
+/// What `sam build` would make of them for this machine, in the target directory that this program is in.
+fn deployable() -> Result<PathBuf, String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
-    let cargo = option_env!("CARGO").unwrap_or("cargo");
-    in_real_time(pool_local::compile::build(cargo.as_ref(), &own, false)).map_err(|error| error.to_string())
+    let target = own.ancestors().nth(2).ok_or("this program is in no target directory; give --binaries DIR")?;
+    let machine = std::env::consts::ARCH;
+    let made = Command::new("make")
+        .args(["--makefile", "crates/function/Makefile", "programs"])
+        .current_dir(report::root())
+        .env("CARGO_TARGET_DIR", target)
+        .env("ARCHITECTURE", machine.replace("aarch64", "arm64"))
+        .stdin(Stdio::null())
+        .status();
+    if !made.map_err(|error| format!("make: {error}"))?.success() {
+        return Err("the functions are not made, which takes cargo-lambda; or give --binaries DIR".to_owned());
+    }
+    Ok(target.join(format!("{machine}-unknown-linux-musl/release")))
 }
 
 /// Shows a section or puts it into the file.

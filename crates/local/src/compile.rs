@@ -1,9 +1,8 @@
 //! Builds the function binaries, beside the one that is running.
 //!
 //! Rule: the same target directory and profile as this binary's own, so that the binaries found are the ones just built. Cargo unites the
-//! features that the packages it is told ask of a library, so a choice of packages would compile the libraries they share once more; while
-//! developing all packages are told, as the alias `cargo local` and a test run do, and only binaries chosen. A release is measured, so it
-//! is built as `sam build` does, with the features of the functions alone.
+//! features that the packages it is told ask of a library, so a choice of packages would compile the libraries they share once more: all
+//! packages are told, as the alias `cargo local` and a test run do, and only binaries chosen.
 
 use std::{
     ffi::OsStr,
@@ -62,13 +61,11 @@ pub async fn build(cargo: &OsStr, own_binary: &Path, with_node: bool) -> Result<
         .arg("--target-dir")
         .arg(target)
         .arg("--manifest-path")
-        .arg(manifest);
-    if profile == "dev" {
-        command.arg("--workspace");
-    }
+        .arg(manifest)
+        .arg("--workspace");
     let node = with_node.then_some(NODE);
     for name in Function::ALL.map(Function::name).into_iter().chain(node) {
-        command.arg(if profile == "dev" { "--bin" } else { "--package" }).arg(name);
+        command.arg("--bin").arg(name);
     }
     let status = command.stdin(Stdio::null()).kill_on_drop(true).status().await;
     let status = status.map_err(|source| CompileError::NoCargo { cargo: PathBuf::from(cargo), source })?;
