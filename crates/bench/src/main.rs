@@ -57,7 +57,7 @@ enum Part {
 fn main() -> ExitCode {
     let Arguments { parts, print, is_inside, piece, times, binaries } = Arguments::parse();
     if is_inside {
-        return match in_real_time(inside::run()) {
+        return match inside::run() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");

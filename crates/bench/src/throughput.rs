@@ -26,7 +26,7 @@ pub(crate) const SHARDS: u32 = 16;
 pub(crate) const SIZE: u32 = 16;
 
 /// Callers, each of which has one lease at a time.
-pub(crate) const CALLERS: usize = 8;
+const CALLERS: usize = 8;
 
 /// How long is counted, after a while that is not.
 pub(crate) const WARM_UP: Duration = Duration::from_secs(2);

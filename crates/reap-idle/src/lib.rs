@@ -32,8 +32,8 @@ const PLANS_MAX: usize = 4;
 /// # Errors
 /// When the table or EC2 fails. Whatever was begun is finished by the next run.
 pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Error> {
-    let listed = fleet.list().await;
-    environment.reload_layout().await?;
+    let (listed, layout) = tokio::join!(fleet.list(), environment.reload_layout());
+    layout?;
     let mut pool = Pool::read(environment).await?;
     // These need no word of EC2, so its failure must not keep them.
     if moves::settle_stuck(environment, &pool.shards).await? {
