@@ -219,10 +219,15 @@ pub async fn put(client: &Client, mut shards: Vec<Shard>, size: u32) -> Settings
     for shard in &mut shards {
         shard.layout = layout.number;
         shard.share = layout.share_of(shard.number);
-        let put = client.put_item().table_name(TABLE).set_item(Some(codec::encode(shard)));
-        put.send().await.expect("the engine takes a shard");
+        put_shard(client, shard).await;
     }
     settings
+}
+
+/// Puts a shard into the table in place of what was there.
+pub(crate) async fn put_shard(client: &Client, shard: &Shard) {
+    let put = client.put_item().table_name(TABLE).set_item(Some(codec::encode(shard)));
+    put.send().await.expect("the engine takes a shard");
 }
 
 /// A shard of so many free instances.

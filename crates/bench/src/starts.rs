@@ -109,6 +109,7 @@ impl World {
     /// # Errors
     /// What went wrong, in words.
     pub async fn start_one(&self, kind: &Kind) -> Result<Start, String> {
+        self.free_all().await;
         start(kind, &self.variables, self.tls.counter()).await
     }
 }
@@ -153,7 +154,6 @@ pub async fn measure(binaries: &Path, directory: &Path) -> Result<Vec<Starts>, S
     let mut starts: Vec<Vec<Start>> = vec![Vec::new(); kinds.len()];
     for _ in 0..ROUNDS {
         for ((kind, _, _), starts) in kinds.iter().zip(&mut starts) {
-            world.free_all().await;
             starts.push(world.start_one(kind).await?);
         }
     }
@@ -177,8 +177,7 @@ impl World {
     async fn free_all(&self) {
         let client = engine::client_of(&format!("http://{}", self.table));
         for shard in shards(&self.machines) {
-            let item = Some(pool_store::codec::encode(&shard));
-            client.put_item().table_name(TABLE).set_item(item).send().await.expect("the engine takes a shard");
+            pool::put_shard(&client, &shard).await;
         }
         let store = Store::new(client, TABLE);
         let beat = Heartbeat { healthy: true, cpu_percent: 20.0, memory_percent: 30.0, sessions: 0 };
