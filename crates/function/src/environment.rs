@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pool_core::control::Layout;
+use pool_core::control::{Control, Layout};
 use pool_core::eta::Expectations;
 use pool_core::home;
 use pool_core::ids::{InstanceId, ShardNo, Token};
@@ -100,9 +100,17 @@ impl Environment {
     /// # Errors
     /// When the table cannot be read.
     pub async fn reload_layout(&self) -> Result<Layout, StoreError> {
-        let layout = self.store.control().await?.map(|control| control.layout).unwrap_or_default();
-        self.seen().layout = layout.clone();
-        Ok(layout)
+        Ok(self.reload_control().await?.layout)
+    }
+
+    /// Reads the control record, which has the layout, anew.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub async fn reload_control(&self) -> Result<Control, StoreError> {
+        let control = self.store.control().await?.unwrap_or_default();
+        self.seen().layout = control.layout.clone();
+        Ok(control)
     }
 
     /// What a waiter can expect. Read anew twice a minute at most, and only for those who wait.
@@ -117,7 +125,7 @@ impl Environment {
         {
             return Ok(known);
         }
-        let control = self.store.control().await?.unwrap_or_default();
+        let control = self.reload_control().await?;
         let expectations = Expectations::of(&control, now);
         self.seen().expectations = Some((now, expectations));
         Ok(expectations)

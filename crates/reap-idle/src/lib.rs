@@ -32,8 +32,8 @@ const PLANS_MAX: usize = 4;
 /// # Errors
 /// When the table or EC2 fails. Whatever was begun is finished by the next run.
 pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Error> {
-    let (listed, layout) = tokio::join!(fleet.list(), environment.reload_layout());
-    layout?;
+    let (listed, control) = tokio::join!(fleet.list(), environment.reload_control());
+    let control = control?;
     let mut pool = Pool::read(environment).await?;
     // These need no word of EC2, so its failure must not keep them.
     if moves::settle_stuck(environment, &pool.shards).await? {
@@ -42,11 +42,11 @@ pub async fn handle(environment: &Environment, fleet: &Fleet) -> Result<(), Erro
     end_overdue(&mut pool).await?;
 
     let mut ec2 = Ec2Word { listed: listed?, ..Ec2Word::default() };
-    ec2.asked = fleet.describe(&reap_idle::unlisted(&pool.shards, &ec2)).await?;
+    reconcile::ask(&mut pool, fleet, &mut ec2).await?;
     locate(&mut pool, &ec2).await?;
     reconcile::judge_orphans(&mut pool, fleet, &ec2).await?;
     stopped_tier::settle(&mut pool, fleet, &ec2).await?;
-    let control = fence(&mut pool, fleet, &ec2).await?;
+    let control = fence(&mut pool, control, fleet, &ec2).await?;
     reconcile::terminate(&mut pool, fleet, &ec2).await?;
     reconcile::bury(&mut pool, &ec2).await?;
     for (shard, prune) in reap_idle::forgettable(&pool.shards, environment.now()) {
@@ -78,11 +78,10 @@ async fn locate(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes out of service what should go, within the budget. Positions in `free` change with every lease, so the plan is
-/// made on a new reading. Answers the control record of that reading.
-async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<Control, Error> {
+/// Takes out of service what should go, within the budget. Answers the control record that it knows in the end.
+async fn fence(pool: &mut Pool<'_>, control: Control, fleet: &Fleet, ec2: &Ec2Word) -> Result<Control, Error> {
     let environment = pool.environment;
-    let plan = plan(pool, ec2).await?;
+    let plan = plan(pool, control, ec2).await?;
     for removal in plan.removals {
         if pool.write(removal.shard, &removal.transition).await? {
             tracing::info!(instance = %removal.instance, shard = removal.shard, cause = removal.why, "fenced");
@@ -97,15 +96,16 @@ async fn fence(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<Cont
     Ok(plan.control)
 }
 
-/// The removals of this run. What the plan learnt is written first, so that a boot that failed is counted before its
-/// instance is gone; when others write meanwhile, the plan is made anew.
-async fn plan(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<Plan, Error> {
+/// The removals of this run, from a control record that is older than the shards. What the plan learnt is written first, so
+/// that a boot that failed is counted before its instance is gone; when others write meanwhile, the plan is made anew.
+async fn plan(pool: &mut Pool<'_>, mut control: Control, ec2: &Ec2Word) -> Result<Plan, Error> {
     let environment = pool.environment;
     let policy = &environment.settings.policy;
-    let mut control = Control::default();
     for _ in 0..PLANS_MAX {
-        control = environment.store.control().await?.unwrap_or_default();
-        pool.read_again().await?;
+        if pool.is_old {
+            control = environment.reload_control().await?;
+            pool.read_again().await?;
+        }
         let members: Vec<_> = pool.shards.iter().flat_map(|shard| shard.members.keys().cloned()).collect();
         let records = environment.store.instances(&members).await?;
         let seen =
@@ -114,6 +114,7 @@ async fn plan(pool: &mut Pool<'_>, ec2: &Ec2Word) -> Result<Plan, Error> {
         if plan.control == control || environment.store.put_control(&plan.control).await? {
             return Ok(plan);
         }
+        pool.is_old = true;
     }
     tracing::info!(cause = "others wrote the control record", "nothing is removed by this run");
     Ok(Plan { control, removals: Vec::new() })

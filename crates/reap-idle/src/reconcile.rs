@@ -41,9 +41,23 @@ pub(crate) async fn judge_orphans(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2W
     end(environment, fleet, &doomed).await
 }
 
+/// What EC2 says of those members that its list does not have.
+pub(crate) async fn ask(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &mut Ec2Word) -> Result<(), Error> {
+    let unlisted = reap_idle::unlisted(&pool.shards, ec2);
+    if !unlisted.is_empty() {
+        pool.is_old = true;
+        ec2.asked = fleet.describe(&unlisted).await?;
+    }
+    Ok(())
+}
+
 /// Terminates what leaves and bears no lease any more.
 pub(crate) async fn terminate(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) -> Result<(), Error> {
+    if !reap_idle::anything_leaves(&pool.shards) {
+        return Ok(());
+    }
     let environment = pool.environment;
+    // The order to keep an instance is written before it is withdrawn: read after the shards, it is there.
     let control = environment.store.control().await?.unwrap_or_default();
     let policy = &environment.settings.policy;
     let ending = |pool: &Pool<'_>| {

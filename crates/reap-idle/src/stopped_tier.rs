@@ -13,6 +13,7 @@ pub(crate) async fn settle(pool: &mut Pool<'_>, fleet: &Fleet, ec2: &Ec2Word) ->
         pool.write(shard, &stopped).await?;
     }
     for instance in reap_idle::stop_again(&pool.shards, ec2) {
+        pool.is_old = true;
         stop(fleet, &instance).await;
     }
     Ok(())

@@ -21,8 +21,8 @@ use crate::time::Timestamp;
 use fence::{Candidate, Fences, each_member};
 pub use machines::has_slots;
 pub use reconcile::{
-    Ec2Instance, Ec2State, Ec2Word, Orphan, forgettable, gone, judge_orphan, located, orphans, start_again, stop_again,
-    stopped, to_terminate, unlisted,
+    Ec2Instance, Ec2State, Ec2Word, Orphan, anything_leaves, forgettable, gone, judge_orphan, located, orphans,
+    start_again, stop_again, stopped, to_terminate, unlisted,
 };
 use unhealthy::{Ailing, Lost};
 

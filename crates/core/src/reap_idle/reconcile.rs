@@ -147,7 +147,7 @@ pub fn located(shards: &[Shard], ec2: &Ec2Word) -> Vec<(ShardNo, Transition)> {
 pub fn to_terminate(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<(ShardNo, InstanceId, String)> {
     let Snapshot { shards, policy, now, .. } = seen;
     let mut ending = Vec::new();
-    if shards.iter().all(|shard| shard.leaving.is_empty()) {
+    if !anything_leaves(shards) {
         return ending;
     }
     let needed = machines::needed(shards.iter(), &seen.control.operator, now);
@@ -165,6 +165,12 @@ pub fn to_terminate(seen: Snapshot<'_>, ec2: &Ec2Word) -> Vec<(ShardNo, Instance
         }
     }
     ending
+}
+
+/// Whether there is anything that could be terminated, or taken out of the count.
+#[must_use]
+pub fn anything_leaves(shards: &[Shard]) -> bool {
+    shards.iter().any(|shard| !shard.leaving.is_empty())
 }
 
 /// Leaving members that EC2 says are no more.
