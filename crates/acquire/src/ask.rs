@@ -85,7 +85,7 @@ async fn grant(environment: &Environment, wish: &Wish) -> Result<Lease, Problem>
         let asked = Request { owner: owner.clone(), token, ttl_seconds, wait_seconds, layout: layout.number };
         let spread = spread(&asked.token);
         match ask(environment, asked, shard, wish.key.is_some(), &layout).await? {
-            Step::Refuse(Refusal::OldLayout) => environment.reload_layout().await?,
+            Step::Refuse(Refusal::OldLayout) => environment.reload_control().await?.layout,
             step => return answer(step, spread),
         };
     }

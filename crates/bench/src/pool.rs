@@ -96,7 +96,7 @@ impl Pool {
         let now = Arc::clone(&self.now);
         let clock = Arc::new(move || Timestamp(now.load(Ordering::Relaxed)));
         let environment = Environment::new(self.settings.clone(), store, clock, Arc::new(draw));
-        environment.reload_layout().await.expect("the engine answers");
+        environment.reload_control().await.expect("the engine answers");
         environment
     }
 }

@@ -70,7 +70,7 @@ pub async fn boot() -> Result<Boot, Error> {
     let table = service("DYNAMODB", table_timeouts()).retry_config(table_retries()).build();
     let store = Store::new(pool_store::Client::new(&table), &settings.table);
     let environment = Environment::new(settings, store, clock(&variables), Arc::new(random));
-    if let Err(error) = environment.reload_layout().await {
+    if let Err(error) = environment.reload_control().await {
         // The first request tries again and tells its caller.
         tracing::warn!(%error, "could not read the layout during the start");
     }

@@ -92,18 +92,10 @@ impl Environment {
     /// When the table cannot be read.
     pub async fn layout(&self) -> Result<Layout, StoreError> {
         let known = self.seen().layout.clone();
-        if known.number > 0 { Ok(known) } else { self.reload_layout().await }
+        if known.number > 0 { Ok(known) } else { Ok(self.reload_control().await?.layout) }
     }
 
-    /// Reads the layout anew.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub async fn reload_layout(&self) -> Result<Layout, StoreError> {
-        Ok(self.reload_control().await?.layout)
-    }
-
-    /// Reads the control record, which has the layout, anew.
+    /// Reads the control record anew, and with it the layout.
     ///
     /// # Errors
     /// When the table cannot be read.
@@ -142,7 +134,7 @@ impl Environment {
             return Ok(shards);
         }
         // The layout has changed since it was read, so there may be more shards than were asked for.
-        let changed = self.reload_layout().await?;
+        let changed = self.reload_control().await?.layout;
         self.store.read_all(changed.shards_made, consistent).await
     }
 

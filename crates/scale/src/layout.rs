@@ -22,7 +22,7 @@ pub(crate) async fn ensure(environment: &Environment) -> Result<Vec<Shard>, Erro
         if !environment.store.put_control(&control).await? {
             control = environment.store.control().await?.unwrap_or_default();
         }
-        environment.reload_layout().await?;
+        environment.reload_control().await?;
     }
     let made = control.layout.shards_made;
     let mut shards = environment.store.read_all(made, true).await?;

@@ -1,9 +1,11 @@
 //! The callers: they ask with and without keys, wait, use, renew, release or forget, come twice at once, try what is
 //! another's, and try again when they are told nothing.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use pool_core::ids::{Epoch, InstanceId};
 use serde_json::json;
 use tokio::time::sleep;
@@ -36,7 +38,8 @@ pub async fn call_once(world: &Arc<World>, request: Request, crash: Option<Crash
     lock(&world.judge).asked(&request);
     let Request { route, event } = request;
     let event = serde_json::from_value(event).expect("the simulation's requests can be read");
-    let work = async {
+    // Of a type that the compiler need not look into: a test around the handlers is deeper than it follows by itself.
+    let work: Pin<Box<dyn Future<Output = ApiGatewayV2httpResponse> + Send + '_>> = Box::pin(async {
         match route {
             Route::Acquire | Route::Look | Route::Renew => acquire::handle(environment, event).await,
             Route::Release => release::handle(environment, event).await,
@@ -44,7 +47,7 @@ pub async fn call_once(world: &Arc<World>, request: Request, crash: Option<Crash
             Route::Pool | Route::Instance => status::handle(environment, event).await,
             Route::OrderPool | Route::OrderInstance | Route::ForceRelease => operate::handle(environment, event).await,
         }
-    };
+    });
     let (end, requests) = invoke(world, route.key(), LIMIT, crash, work).await;
     let Some(answer) = end.answer().map(Answer::of) else { return (None, requests) };
     if !STATUSES.contains(&answer.status) {
