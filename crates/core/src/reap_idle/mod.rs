@@ -88,6 +88,7 @@ pub fn plan(seen: Snapshot<'_>, ec2: &Ec2Word) -> Plan {
     // What is idle is judged on what the urgent removals leave over.
     idle::remove(seen, &mut fences);
     idle::above_the_cap(seen, &mut fences);
+    idle::tier_above_the_cap(seen, &mut fences);
     // These leave with what was withdrawn above, so they are no removals of their own.
     fences.within(usize::MAX);
     let behind = machines::left_behind(fences.shards());

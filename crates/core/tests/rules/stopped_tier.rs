@@ -262,3 +262,40 @@ fn an_instance_whose_start_was_written_and_never_came_is_started_again() {
         assert!(!of(shard, &found(1, Ec2State::Stopped)), "{situation}");
     }
 }
+
+/// Two that serve and are kept, and four in the tier: the fourth was stopped before the fifth, the sixth still stops.
+fn two_and_four() -> [Shard; 2] {
+    let tier = stopped_for(stopped_for(shard(8), 3, 3_000), 4, 2_000);
+    [shard(7).free(1).free(2), for_seconds(stopped_for(tier, 5, 1_000).stopping(6), 6, 10)]
+}
+
+#[test]
+fn a_smaller_cap_takes_from_the_tier_what_was_stopped_last() {
+    let of = |policy: Policy| {
+        let removals = reaped(&two_and_four(), &Ec2Word::default(), &Control::default(), &policy);
+        removals.into_iter().map(|one| (one.instance, one.transition)).collect::<Vec<_>>()
+    };
+    let gone = |n, cap: u64| {
+        let leaving = Leaving { why: format!("the cap is {cap}, and more serve or are stopped"), deadline: NOW };
+        (instance(n), Transition::FenceApart { instance: instance(n), place: Apart::Stopped, leaving })
+    };
+    let capped = |max_instances| Policy { max_instances, stopped_size: 4, removal_budget_percent: 100, ..keeping(2) };
+    assert_eq!(of(capped(6)), []);
+    assert_eq!(of(capped(5)), [gone(6, 5)]);
+    assert_eq!(of(capped(4)), [gone(6, 4), gone(5, 4)]);
+    assert_eq!(of(capped(2)), [6, 5, 4, 3].map(|n| gone(n, 2)), "those that serve are as many as may be");
+    let slowly = Policy { removal_budget_percent: 20, ..capped(2) };
+    assert_eq!(of(slowly), [gone(6, 2)], "each is a removal like any other");
+}
+
+#[test]
+fn nothing_joins_the_tier_that_would_be_above_the_cap_there() {
+    let of =
+        |shards: &[Shard], cap| stopped_of(shards, &Control::default(), Policy { max_instances: cap, ..keeping(2) });
+    assert_eq!(of(&[four()], 4), instances([2, 1]));
+    assert_eq!(of(&[four()], 3), instances([2]));
+    assert_eq!(of(&[four()], 2), [], "the two that are not needed go");
+    let more = [four(), shard(8).stopped(9)];
+    assert_eq!(of(&more, 4), instances([2]));
+    assert_eq!(of(&more, 3), [], "the place is that of one that is stopped already");
+}
