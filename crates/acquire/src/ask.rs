@@ -84,10 +84,11 @@ async fn grant(environment: &Environment, wish: &Wish) -> Result<Lease, Problem>
         let (ttl_seconds, wait_seconds) = (*ttl_seconds, *wait_seconds);
         let asked = Request { owner: owner.clone(), token, ttl_seconds, wait_seconds, layout: layout.number };
         let spread = spread(&asked.token);
-        match ask(environment, asked, shard, wish.key.is_some(), &layout).await? {
-            Step::Refuse(Refusal::OldLayout) => environment.reload_control().await?.layout,
-            step => return answer(step, spread),
-        };
+        let step = ask(environment, asked, shard, wish.key.is_some(), &layout).await?;
+        if !matches!(step, Step::Refuse(Refusal::OldLayout)) {
+            return answer(step, spread);
+        }
+        environment.reload_control().await?;
     }
     Err(Problem::contended())
 }

@@ -110,18 +110,14 @@ impl<'a> Snapshot<'a> {
     /// How many the stopped tier lacks.
     #[must_use]
     pub fn missing_in_stopped_tier(self) -> u64 {
-        let in_tier = |shard: &Shard| {
-            shard.stopped.keys().filter(|instance| !shard.leaving.contains_key(*instance)).count() as u64
-        };
+        let in_tier = |shard: &Shard| shard.in_tier().count() as u64;
         self.policy.stopped_size.saturating_sub(self.shards.iter().map(in_tier).sum())
     }
 
     /// Instances of the stopped tier that are stopped and stay.
     pub fn stopped(self) -> impl Iterator<Item = (&'a Shard, &'a InstanceId, Timestamp)> {
         self.shards.iter().flat_map(|shard| {
-            let stays = |instance: &InstanceId| !shard.leaving.contains_key(instance);
-            let stopped =
-                shard.stopped.iter().filter(move |(instance, s)| s.phase == StopPhase::Stopped && stays(instance));
+            let stopped = shard.in_tier().filter(|(_, stopped)| stopped.phase == StopPhase::Stopped);
             stopped.map(move |(instance, stopped)| (shard, instance, stopped.since))
         })
     }

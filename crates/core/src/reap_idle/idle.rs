@@ -22,8 +22,9 @@ pub(super) fn stop(seen: Snapshot<'_>, outdated: &BTreeSet<InstanceId>, fences: 
     if wanted == 0 || seen.waiting() > 0 || seen.control.operator.drained.is_some() || scale::need(seen).missing() > 0 {
         return;
     }
-    let fits = fits_in_tier(seen, fences).saturating_sub(tier(fences).len());
-    let spare = spare(seen, fences, |_| true).min(wanted).min(fits as u64);
+    let spare = spare(seen, fences, |_| true);
+    let fits = fits_in_tier(seen, fences, spare).saturating_sub(tier(fences).len());
+    let spare = spare.min(wanted).min(fits as u64);
     let mut free: Vec<(Timestamp, ShardNo, InstanceId)> = Vec::new();
     for shard in fences.shards() {
         let on_demand = shard.free.iter().filter_map(|instance| Some((instance, shard.members.get(instance)?)));
@@ -46,27 +47,25 @@ pub(super) fn tier_above_the_cap(seen: Snapshot<'_>, fences: &mut Fences<'_>) {
     if tier.is_empty() {
         return;
     }
-    let beyond = tier.len().saturating_sub(fits_in_tier(seen, fences));
+    let beyond = tier.len().saturating_sub(fits_in_tier(seen, fences, spare(seen, fences, |_| true)));
     for (_, shard, instance) in tier.into_iter().rev().take(beyond) {
         let why = format!("the cap is {}, and more serve or are stopped", seen.cap());
         fences.withdraw(Candidate { shard, instance, why, deadline: seen.now, is_idle: false });
     }
 }
 
-/// How many stopped ones the cap has place for, beside those that serve on.
-fn fits_in_tier(seen: Snapshot<'_>, fences: &Fences<'_>) -> usize {
+/// How many stopped ones the cap has place for, beside those that serve and are not spare.
+fn fits_in_tier(seen: Snapshot<'_>, fences: &Fences<'_>, spare: u64) -> usize {
     let serving: u64 = fences.shards().map(Shard::serving_here).sum();
-    let staying = serving - spare(seen, fences, |_| true);
-    usize::try_from(seen.cap().saturating_sub(staying)).unwrap_or(usize::MAX)
+    usize::try_from(seen.cap().saturating_sub(serving.saturating_sub(spare))).unwrap_or(usize::MAX)
 }
 
 /// What the stopped tier holds, those first that were stopped first.
 fn tier(fences: &Fences<'_>) -> Vec<(Timestamp, ShardNo, InstanceId)> {
-    let of = |shard: &Shard| {
-        let staying = shard.stopped.iter().filter(|(instance, _)| !shard.leaving.contains_key(*instance));
-        staying.map(|(instance, stopped)| (stopped.since, shard.number, instance.clone())).collect::<Vec<_>>()
-    };
-    let mut tier: Vec<_> = fences.shards().flat_map(of).collect();
+    let mut tier = Vec::new();
+    for shard in fences.shards() {
+        tier.extend(shard.in_tier().map(|(instance, stopped)| (stopped.since, shard.number, instance.clone())));
+    }
     tier.sort();
     tier
 }

@@ -309,11 +309,11 @@ fn in_tier<'a>(
     phase: StopPhase,
     is: impl Fn(&InstanceId) -> bool + 'a,
 ) -> impl Iterator<Item = (ShardNo, &'a InstanceId)> {
-    let all =
-        shards.iter().flat_map(|shard| shard.stopped.iter().map(move |(instance, stopped)| (shard, instance, stopped)));
-    let staying = all.filter(|(shard, instance, _)| !shard.leaving.contains_key(*instance));
-    let of_phase = staying.filter(move |(_, _, stopped)| stopped.phase == phase);
-    of_phase.map(|(shard, instance, _)| (shard.number, instance)).filter(move |(_, instance)| is(instance))
+    let all = shards
+        .iter()
+        .flat_map(|shard| shard.in_tier().map(move |(instance, stopped)| (shard.number, instance, stopped)));
+    let of_phase = all.filter(move |(_, _, stopped)| stopped.phase == phase);
+    of_phase.map(|(shard, instance, _)| (shard, instance)).filter(move |(_, instance)| is(instance))
 }
 
 /// Booting instances that EC2 has stopped: their start was written and the call never came. Each is started again.

@@ -152,6 +152,11 @@ impl Shard {
         self.members.keys().filter(|instance| !self.leaving.contains_key(*instance)).count()
     }
 
+    /// What the stopped tier holds: what is stopped or on its way there, and stays.
+    pub fn in_tier(&self) -> impl Iterator<Item = (&InstanceId, &Stopped)> {
+        self.stopped.iter().filter(|(instance, _)| !self.leaving.contains_key(*instance))
+    }
+
     /// Members that serve or will: neither what leaves, nor what is under way to another shard, nor what is stopped. A
     /// stopped one may leave as well, when a mark that was meant for its lease came late, so that each must be counted by
     /// itself.
